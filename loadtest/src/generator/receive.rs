@@ -1,0 +1,198 @@
+//! What readiness leads to: connects that complete, upgrades, frames that come, bytes that can go.
+//! Not what a scene wants sent next; that is `work`.
+
+use std::time::Duration;
+
+use super::client::{Client, Ended, Stage};
+use super::ledger::Ledger;
+use super::{Generator, append_control};
+use crate::error::Failure;
+use crate::tally::ErrorKind;
+use crate::target::Scheme;
+use crate::wire::decoder::Piece;
+use crate::wire::frame::Opcode;
+use crate::wire::handshake::{Progress, Refusal, Upgrade};
+use crate::wire::payload::{Payloads, scramble};
+
+/// How often in one turn a connection may fill the whole buffer.
+const READS: usize = 16;
+
+/// Why a connection is given up after what it sent.
+struct Loss {
+    kind: ErrorKind,
+    detail: String,
+}
+
+impl From<(ErrorKind, String)> for Loss {
+    fn from((kind, detail): (ErrorKind, String)) -> Loss {
+        Loss { kind, detail }
+    }
+}
+
+impl Generator {
+    /// The socket in `slot` takes bytes, or its connect(2) is decided.
+    pub(super) fn writable(&mut self, slot: usize) -> Result<(), Failure> {
+        let Some(client) = self.fleet.get_mut(slot) else { return Ok(()) };
+        if matches!(client.stage, Stage::Connecting) {
+            return self.connected(slot);
+        }
+        if client.is_blocked() {
+            if let Err(ended) = client.flush() {
+                return self.end(slot, ended);
+            }
+            if !client.is_blocked() && client.is_open() {
+                return self.proceed(slot, self.now());
+            }
+        }
+        Ok(())
+    }
+
+    fn connected(&mut self, slot: usize) -> Result<(), Failure> {
+        let stream = self.fleet[slot].stream();
+        match stream.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => return self.end(slot, Ended::Failed(error)),
+        }
+        if stream.peer_addr().is_err() {
+            // Spurious readiness: connect(2) is still under way.
+            return Ok(());
+        }
+        match self.shared.plan.target.scheme {
+            Scheme::PlainTcp => {
+                self.opened(slot);
+                Ok(())
+            }
+            Scheme::WebSocket => {
+                let (upgrade, request) = Upgrade::begin(&self.shared.plan.target);
+                let client = &mut self.fleet[slot];
+                client.stage = Stage::Upgrading(Box::new(upgrade));
+                client.send(&request).or_else(|ended| self.end(slot, ended))
+            }
+        }
+    }
+
+    fn opened(&mut self, slot: usize) {
+        self.fleet[slot].stage = Stage::Open;
+        self.ledger.opened(slot);
+        self.work.opened();
+    }
+
+    /// The socket in `slot` has bytes, or its end is near; `to_the_end` says that the peer has
+    /// closed its side, so that a short read is no reason to stop.
+    pub(super) fn readable(&mut self, slot: usize, to_the_end: bool) -> Result<(), Failure> {
+        for _ in 0..READS {
+            let Some(client) = self.fleet.get_mut(slot) else { return Ok(()) };
+            if matches!(client.stage, Stage::Connecting) {
+                return Ok(());
+            }
+            match client.receive(&mut self.buffer) {
+                Ok(None) => return Ok(()),
+                Ok(Some(length)) => {
+                    self.digest(slot, length)?;
+                    if length < self.buffer.len() && !to_the_end {
+                        return Ok(());
+                    }
+                }
+                Err(ended) => return self.end(slot, ended),
+            }
+        }
+        self.unread.push(slot);
+        Ok(())
+    }
+
+    /// Takes in the first `length` bytes of the buffer, which came for `slot`.
+    fn digest(&mut self, slot: usize, length: usize) -> Result<(), Failure> {
+        let now = self.now();
+        let mut at = 0;
+        if let Stage::Upgrading(upgrade) = &mut self.fleet[slot].stage {
+            match upgrade.receive(&self.buffer[..length]) {
+                Ok(Progress::More) => return Ok(()),
+                Ok(Progress::Open { consumed }) => at = consumed,
+                Err(refusal) => return self.refuse(slot, refusal),
+            }
+            self.opened(slot);
+        }
+        let client = &mut self.fleet[slot];
+        if !client.is_open() {
+            // Closing: what still comes is of no interest.
+            return Ok(());
+        }
+        self.scratch.clear();
+        let (ledger, payloads) = (&mut self.ledger, &self.payloads);
+        let mut arrival = Arrival { client, ledger, payloads, slot, now };
+        let verdict = arrival.take(&mut self.buffer[..length], at, &mut self.scratch);
+        if !self.scratch.is_empty() {
+            self.send_scratch(slot)?;
+        }
+        match verdict {
+            Ok(()) => self.proceed(slot, now),
+            Err(_) if !self.fleet.contains(slot) => Ok(()),
+            Err(Loss { kind, detail }) => self.lose(slot, kind, &detail),
+        }
+    }
+
+    fn refuse(&mut self, slot: usize, refusal: Refusal) -> Result<(), Failure> {
+        if self.nobody_yet() {
+            return Err(Failure::Refused { url: self.shared.plan.target.url.clone(), refusal });
+        }
+        self.remove(slot);
+        self.ledger.findings.errors.tell(ErrorKind::Refused, &refusal);
+        Ok(())
+    }
+}
+
+/// Bytes that have come for one open connection, and what they touch.
+struct Arrival<'a> {
+    client: &'a mut Client,
+    ledger: &'a mut Ledger,
+    payloads: &'a Payloads,
+    slot: usize,
+    now: Duration,
+}
+
+impl Arrival<'_> {
+    /// Decodes `input` from `at` on; control frames to send in answer are appended to `answers`.
+    fn take(&mut self, input: &mut [u8], at: usize, answers: &mut Vec<u8>) -> Result<(), Loss> {
+        let mut at = at;
+        loop {
+            let piece = match self.client.decoder.next(input, &mut at) {
+                Ok(Some(piece)) => piece,
+                Ok(None) => return Ok(()),
+                Err(violation) => return Err(self.loss(ErrorKind::Protocol, &violation)),
+            };
+            match piece {
+                Piece::Message { kind, offset, bytes, last } => {
+                    if kind != self.payloads.kind() {
+                        return Err(self.loss(ErrorKind::Changed, &"text became binary or back"));
+                    }
+                    let arriving = &mut self.client.arriving;
+                    if let Err(changed) = self.payloads.check(arriving, offset, bytes, last) {
+                        return Err(self.loss(ErrorKind::Changed, &changed));
+                    }
+                    if last {
+                        self.ledger.receive(self.slot, self.client, self.payloads, self.now)?;
+                    }
+                }
+                Piece::Control { opcode: Opcode::Ping, payload } => {
+                    let key = (scramble(self.now.as_nanos() as u64) as u32).to_ne_bytes();
+                    if self.ledger.ping(&mut self.client.spoke, self.now) {
+                        append_control(answers, Opcode::Pong, key, payload);
+                    }
+                }
+                Piece::Control { opcode: Opcode::Close, payload } => {
+                    append_control(answers, Opcode::Close, [0; 4], payload);
+                    let said = match *payload {
+                        [high, low, ..] => format!("code {}", u16::from_be_bytes([high, low])),
+                        _ => "no code".to_owned(),
+                    };
+                    return Err(self.loss(ErrorKind::ClosedByServer, &said));
+                }
+                Piece::Control { .. } => {}
+            }
+        }
+    }
+
+    fn loss(&self, kind: ErrorKind, detail: &dyn std::fmt::Display) -> Loss {
+        Loss { kind, detail: format!("connection {}: {detail}", self.client.id) }
+    }
+}

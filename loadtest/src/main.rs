@@ -1,0 +1,69 @@
+//! `pulsewheel-loadtest`: a load generator for WebSocket servers that costs less than what it measures.
+//! It has no async runtime and no opinion about the server; see `loadtest/README.md`.
+//!
+//! A command line (`args`) is resolved into a plan (`plan`): a script of scenes (`script`), called
+//! one after another by the conductor, played by generator threads, counted in `tally`, and told by
+//! `report`.
+
+mod args;
+mod conductor;
+mod error;
+mod generator;
+mod plan;
+mod report;
+mod script;
+mod server;
+mod sources;
+mod sys;
+mod tally;
+mod target;
+mod units;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{CommandLine, Output};
+use error::Failure;
+use plan::Plan;
+use report::Report;
+
+fn main() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) if error.exit_code() == 0 => error.exit(),
+        Err(error) => return complain(&Failure::Usage(one_line(&error))),
+    };
+    match Plan::resolve(line).and_then(conductor::run) {
+        Ok(outcome) => {
+            let report = Report::of(&outcome);
+            match outcome.plan().output {
+                Output::Text => println!("{report}"),
+                Output::Json => println!("{}", report.json()),
+            }
+            if report.errors.total == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(failure) => complain(&failure),
+    }
+}
+
+fn complain(failure: &Failure) -> ExitCode {
+    eprintln!("pulsewheel-loadtest: {failure}");
+    ExitCode::from(failure.exit_code())
+}
+
+/// What is wrong with a command line, without the page of usage that `--help` gives.
+fn one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no scenario given; see --help".to_owned();
+    }
+    let text = error.to_string();
+    let mut words = Vec::new();
+    for line in text.lines().take_while(|line| !line.starts_with("Usage:")) {
+        words.extend(line.trim_start_matches("error: ").split_whitespace());
+    }
+    let paragraph = words.join(" ");
+    paragraph.split(" For more information").next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,283 @@
+//! What a run is going to do: the command line resolved against this machine, once.
+//! Not the flags as typed (`args`), nor the doing (`conductor`, `generator`).
+
+use std::time::Duration;
+
+use crate::args::{CommandLine, Common, Message, Output, Scenario};
+use crate::error::Failure;
+use crate::script::{self, Idle, Scene};
+use crate::sources::Sources;
+use crate::sys;
+use crate::target::{Scheme, Target};
+use crate::wire::payload::STAMP_DIGITS;
+
+/// Descriptors of a table that are not for connections: standard streams, polls, timers.
+const RESERVED_DESCRIPTORS: u64 = 32;
+
+/// What the messages of a run mean to their receivers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Traffic {
+    /// Each connection gets its own messages back, in order.
+    Echo,
+    /// Each connection gets the messages of all publishers.
+    FanOut {
+        /// How many connections publish: those with the lowest numbers.
+        publishers: u32,
+        /// Messages a second, all together.
+        rate: f64,
+    },
+}
+
+/// Large messages, as [`crate::script::Act::Bulk`] sends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bulk {
+    /// How many connections send one.
+    pub connections: usize,
+    /// How many of them at a time.
+    pub at_a_time: usize,
+    /// Bytes of a message.
+    pub size: usize,
+    /// Bytes of each of its fragments.
+    pub fragment: usize,
+}
+
+/// A run, resolved.
+#[derive(Debug)]
+pub struct Plan {
+    /// The scenario's name.
+    pub scenario: &'static str,
+    /// Where to.
+    pub target: Target,
+    /// How many connections.
+    pub connections: usize,
+    /// Connections opened a second, at most.
+    pub connect_rate: Option<f64>,
+    /// Give up on a connection that is not open after so long.
+    pub connect_timeout: Duration,
+    /// Generator threads.
+    pub threads: usize,
+    /// Whether each thread needs a descriptor table of its own.
+    pub private_tables: bool,
+    /// Cores to pin the threads to, in turn; empty for none.
+    pub pin: Vec<usize>,
+    /// Local addresses.
+    pub sources: Sources,
+    /// What messages mean to their receivers.
+    pub traffic: Traffic,
+    /// Messages in flight on each connection, in closed loops.
+    pub pipeline: u32,
+    /// Bytes of a message.
+    pub size: usize,
+    /// Text or binary.
+    pub text: bool,
+    /// Large messages, where the script has any.
+    pub bulk: Option<Bulk>,
+    /// Makes contents repeatable.
+    pub seed: u64,
+    /// The process whose accounts are read.
+    pub server_pid: Option<i32>,
+    /// How to report.
+    pub output: Output,
+    /// Whether to be silent meanwhile.
+    pub quiet: bool,
+    /// What is done, in order.
+    pub script: Vec<Scene>,
+}
+
+impl Plan {
+    /// Resolves a command line.
+    ///
+    /// Fails with [`Failure::Usage`] where flags contradict, and with the limit's own variant where
+    /// this machine lacks descriptors or ports for what is asked.
+    pub fn resolve(line: CommandLine) -> Result<Plan, Failure> {
+        let word = Message { size: 20, text: true, binary: false };
+        match line.scenario {
+            Scenario::Echo { common, message, pipeline } => {
+                let script = script::echo(common.warmup, common.duration);
+                Ok(Plan { pipeline, ..Plan::base("echo", common, message, script)? })
+            }
+            Scenario::Idle { common, final_echo, speak_then_hold, mute } => {
+                let idle = Idle { speak_then_hold, final_echo, mute };
+                let script = script::idle(common.warmup, common.duration, idle);
+                Plan::base("idle", common, word, script)
+            }
+            Scenario::Broadcast { common, message, publishers, rate } => {
+                let publishers = publishers.min(common.connections as u32);
+                if message.size < STAMP_DIGITS {
+                    let least = format!("broadcast needs --size {STAMP_DIGITS} or more");
+                    return Err(Failure::Usage(least));
+                }
+                positive("--rate", rate)?;
+                let script = script::broadcast(common.warmup, common.duration);
+                let base = Plan::base("broadcast", common, message, script)?;
+                Ok(Plan { traffic: Traffic::FanOut { publishers, rate }, ..base })
+            }
+            Scenario::Lifecycle {
+                common,
+                pause,
+                bulk,
+                bulk_at_a_time,
+                bulk_size,
+                fragment,
+                bulk_at_most,
+            } => {
+                if bulk_at_a_time == 0 || fragment == 0 || bulk_size == 0 {
+                    let zero = "--bulk-at-a-time, --bulk-size and --fragment must be at least 1";
+                    return Err(Failure::Usage(zero.to_owned()));
+                }
+                let script = script::lifecycle(common.duration, pause, bulk_at_most);
+                let connections = bulk.min(common.connections);
+                let bulk =
+                    Bulk { connections, at_a_time: bulk_at_a_time, size: bulk_size, fragment };
+                Ok(Plan { bulk: Some(bulk), ..Plan::base("lifecycle", common, word, script)? })
+            }
+        }
+    }
+
+    fn base(
+        scenario: &'static str,
+        common: Common,
+        message: Message,
+        script: Vec<Scene>,
+    ) -> Result<Plan, Failure> {
+        if common.connections == 0 {
+            return Err(Failure::Usage("--connections must be at least 1".to_owned()));
+        }
+        if common.connections > 1 << 24 {
+            return Err(Failure::Usage("--connections is at most 16777216".to_owned()));
+        }
+        if common.duration.is_zero() {
+            return Err(Failure::Usage("--duration must be longer than 0".to_owned()));
+        }
+        if let Some(rate) = common.connect_rate {
+            positive("--connect-rate", rate)?;
+        }
+        let target = Target::parse(&common.url)?;
+        let limit = sys::raise_descriptor_limit().map_err(Failure::system("RLIMIT_NOFILE"))?;
+        let (threads, private_tables) = threads(&common, limit)?;
+        let sources = Sources::resolve(&common.source_addr, &target, common.connections)?;
+        Ok(Plan {
+            scenario,
+            target,
+            connections: common.connections,
+            connect_rate: common.connect_rate,
+            connect_timeout: common.connect_timeout,
+            threads,
+            private_tables,
+            pin: common.pin,
+            sources,
+            traffic: Traffic::Echo,
+            pipeline: 1,
+            size: message.size,
+            text: !message.binary,
+            bulk: None,
+            seed: common.seed,
+            server_pid: common.server_pid,
+            output: common.output,
+            quiet: common.quiet,
+            script,
+        })
+    }
+
+    /// How many of the connections thread `thread` has; their numbers are `thread`,
+    /// `thread + threads`, and so on.
+    pub fn share(&self, thread: usize) -> usize {
+        share(self.connections, self.threads, thread)
+    }
+
+    /// Whether frames that come in are masked: a plain TCP echo returns what was sent.
+    pub fn masked_answers(&self) -> bool {
+        self.is_plain_tcp() && self.traffic == Traffic::Echo
+    }
+
+    /// Whether there is no upgrade and no closing handshake.
+    pub fn is_plain_tcp(&self) -> bool {
+        self.target.scheme == Scheme::PlainTcp
+    }
+}
+
+/// The part of `whole` that falls to `thread` of `threads`; the parts add up.
+pub fn share(whole: usize, threads: usize, thread: usize) -> usize {
+    whole / threads + usize::from(thread < whole % threads)
+}
+
+fn positive(flag: &str, value: f64) -> Result<(), Failure> {
+    if value.is_finite() && value > 0.0 {
+        Ok(())
+    } else {
+        Err(Failure::Usage(format!("{flag} must be greater than 0")))
+    }
+}
+
+/// How many threads, and whether each needs a descriptor table of its own.
+fn threads(common: &Common, limit: u64) -> Result<(usize, bool), Failure> {
+    let room = usize::try_from(limit.saturating_sub(RESERVED_DESCRIPTORS)).unwrap_or(usize::MAX);
+    let enough = common.connections.div_ceil(room.max(1));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let usual = if common.pin.is_empty() { (cores / 2).max(1) } else { common.pin.len() };
+    let threads = match common.threads {
+        Some(threads) if (threads as usize) < enough => {
+            let threads = threads as usize;
+            return Err(Failure::Descriptors {
+                wanted: common.connections,
+                threads,
+                limit,
+                enough,
+            });
+        }
+        Some(threads) => threads as usize,
+        None => usual.max(enough).min(common.connections),
+    };
+    Ok((threads, enough > 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn common(flags: &str) -> Common {
+        let line = format!("x idle --url ws://127.0.0.1:1/ {flags}");
+        match CommandLine::try_parse_from(line.split_whitespace()).expect("good").scenario {
+            Scenario::Idle { common, .. } => common,
+            _ => unreachable!("it was idle"),
+        }
+    }
+
+    #[test]
+    fn threads_follow_the_descriptor_limit() {
+        let (count, private) = threads(&common("-c 50000 --pin 1"), 20_000).expect("fits");
+        assert_eq!((count, private), (3, true));
+        let (count, private) = threads(&common("-c 10000 --pin 1"), 20_000).expect("fits");
+        assert_eq!((count, private), (1, false));
+        let (count, private) = threads(&common("-c 1000000 --threads 56"), 20_000).expect("fits");
+        assert_eq!((count, private), (56, true));
+        let failure = threads(&common("-c 50000 --threads 2"), 20_000).expect_err("too few");
+        assert!(failure.to_string().contains("--threads 3"), "{failure}");
+    }
+
+    #[test]
+    fn shares_add_up() {
+        for (whole, threads) in [(10, 3), (1, 4), (50_000, 7)] {
+            let sum: usize = (0..threads).map(|thread| share(whole, threads, thread)).sum();
+            assert_eq!(sum, whole);
+        }
+    }
+
+    #[test]
+    fn contradictions_are_told() {
+        for wrong in [
+            "x broadcast --url ws://127.0.0.1:1/ --size 8",
+            "x broadcast --url ws://127.0.0.1:1/ --rate 0",
+            "x echo --url ws://127.0.0.1:1/ -c 0",
+            "x echo --url ws://127.0.0.1:1/ --connect-rate -5",
+            "x echo --url wss://127.0.0.1:1/",
+            "x lifecycle --url ws://127.0.0.1:1/ --fragment 0",
+        ] {
+            let line =
+                CommandLine::try_parse_from(wrong.replace("-rate -5", "-rate=-5").split(' '));
+            let failure = Plan::resolve(line.expect("well-formed")).expect_err(wrong);
+            assert!(matches!(failure, Failure::Usage(_)), "{wrong}: {failure}");
+        }
+    }
+}

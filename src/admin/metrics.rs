@@ -1,0 +1,376 @@
+//! The read side of the metrics: sums the shards of all reactors and writes the exposition.
+//! Not where anything is counted: that is each reactor's `Shard`.
+
+use std::fmt;
+use std::fs;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::conn::deadline::Deadline;
+use crate::conn::reason::{CloseReason, RefusedReason};
+use crate::reactor::shard::{CloseCodes, Counter, Gauge, Histogram, PauseCause, Phase, Shard};
+
+/// The media type of what [`Exposition::render`] writes: OpenMetrics text, which Prometheus asks
+/// for first.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Every metric of this process, ready to be written as text as often as somebody asks.
+#[derive(Debug)]
+pub struct Exposition(Registry);
+
+impl Exposition {
+    /// An exposition of what these reactors count and of the process they run in.
+    #[must_use]
+    pub fn new(shards: Vec<Arc<Shard>>) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Reactors(shards)));
+        registry.register_collector(Box::new(Process { started: SystemTime::now() }));
+        Self(registry)
+    }
+
+    /// The metrics now, as OpenMetrics text. Every label value is there from the first scrape on,
+    /// at zero, so that a rate over its first event can be seen.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut out = String::with_capacity(32 * 1024);
+        // Writing into a String fails only if a value's own formatting does, and ours are numbers.
+        if let Err(error) = text::encode(&mut out, &self.0) {
+            log::error!("the metrics could not be written: {error}");
+        }
+        out
+    }
+}
+
+/// What all reactors together count.
+#[derive(Debug)]
+struct Reactors(Vec<Arc<Shard>>);
+
+impl Collector for Reactors {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut sums = Sums { encoder, shards: &self.0 };
+        connections(&mut sums)?;
+        traffic(&mut sums)?;
+        bounds(&mut sums)?;
+        turns(&mut sums)?;
+        sums.level("ws_reactors", "Reactors, each an event loop on a thread of its own.", None, {
+            self.0.len() as u64
+        })
+    }
+}
+
+/// Writes sums over shards. Names are given without the unit and without `_total`, which the
+/// encoder appends.
+struct Sums<'e, 's> {
+    encoder: DescriptorEncoder<'e>,
+    shards: &'s [Arc<Shard>],
+}
+
+impl Sums<'_, '_> {
+    fn counter(&mut self, name: &str, help: &str, of: fn(&Shard) -> &Counter) -> fmt::Result {
+        let sum = self.shards.iter().fold(0u64, |sum, s| sum.wrapping_add(of(s).get()));
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, u64, u64>(&sum, None)
+    }
+
+    fn gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        of: fn(&Shard) -> &Gauge,
+    ) -> fmt::Result {
+        let sum = self.shards.iter().fold(0u64, |sum, s| sum.saturating_add(of(s).get()));
+        self.level(name, help, unit, sum)
+    }
+
+    fn level(&mut self, name: &str, help: &str, unit: Option<&Unit>, level: u64) -> fmt::Result {
+        self.encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&level)
+    }
+
+    /// One counter for each value of a label; `of` tells a shard's count of the value at an index.
+    fn family(
+        &mut self,
+        (name, label): (&str, &str),
+        help: &str,
+        values: &[&'static str],
+        of: impl Fn(&Shard, usize) -> u64,
+    ) -> fmt::Result {
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (index, value) in values.iter().enumerate() {
+            let sum = self.shards.iter().fold(0u64, |sum, s| sum.wrapping_add(of(s, index)));
+            let labels = [(label, *value)];
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&sum, None)?;
+        }
+        Ok(())
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, of: fn(&Shard) -> &Histogram) -> fmt::Result {
+        let held = self.shards.iter().map(|shard| of(shard).snapshot()).reduce(|mut sum, one| {
+            sum.merge(&one);
+            sum
+        });
+        let Some(held) = held else { return Ok(()) };
+        let bounds = held.bounds.iter().map(|micros| seconds(*micros)).chain([f64::INFINITY]);
+        let buckets: Vec<_> = bounds.zip(held.counts.iter().copied()).collect();
+        let (sum, count) = (seconds(held.sum_micros), held.count());
+        self.encoder
+            .encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?
+            .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+fn connections(sums: &mut Sums<'_, '_>) -> fmt::Result {
+    sums.gauge(
+        "ws_connections_active",
+        "WebSocket connections that are upgraded and open.",
+        None,
+        |s| &s.connections_active,
+    )?;
+    sums.gauge(
+        "ws_slots_used",
+        "Connections of any state, those in their handshake or closing included.",
+        None,
+        |s| &s.slots_used,
+    )?;
+    sums.counter(
+        "ws_connections_accepted",
+        "Connections taken from the listeners, those refused later included.",
+        |s| &s.accepted,
+    )?;
+    sums.family(
+        ("ws_connections_refused", "reason"),
+        "Connections answered with an HTTP error instead of an upgrade, by reason.",
+        &RefusedReason::ALL.map(RefusedReason::as_str),
+        |s, i| s.refused[i].get(),
+    )?;
+    sums.family(
+        ("ws_connections_closed", "reason"),
+        "Connections that ended, by reason.",
+        &CloseReason::ALL.map(CloseReason::as_str),
+        |s, i| s.closed[i].get(),
+    )?;
+    sums.family(
+        ("ws_close_codes", "code"),
+        "Connections that ended, by the close code sent or received; application is 3000 to 4999.",
+        &CloseCodes::LABELS,
+        |s, i| s.close_codes.counts()[i],
+    )?;
+    sums.counter(
+        "ws_accept_pauses",
+        "Times the listeners were paused because descriptors or memory ran out.",
+        |s| &s.accept_pauses,
+    )?;
+    sums.gauge("ws_accept_paused", "Reactors whose listeners are paused now.", None, |s| {
+        &s.accept_paused
+    })?;
+    sums.gauge(
+        "ws_descriptors_used",
+        "File descriptors in use in all descriptor tables.",
+        None,
+        |s| &s.descriptors_used,
+    )?;
+    sums.gauge(
+        "ws_descriptors_allowed",
+        "File descriptors that all descriptor tables may hold.",
+        None,
+        |s| &s.descriptors_allowed,
+    )
+}
+
+fn traffic(sums: &mut Sums<'_, '_>) -> fmt::Result {
+    sums.counter("ws_messages_received", "Data messages received.", |s| &s.messages_received)?;
+    sums.counter("ws_messages_sent", "Data messages handed to the kernel.", |s| &s.messages_sent)?;
+    sums.counter(
+        "ws_bytes_received",
+        "Bytes received on the wire, heads and frame headers included.",
+        |s| &s.bytes_received,
+    )?;
+    sums.counter(
+        "ws_bytes_sent",
+        "Bytes handed to the kernel, heads and frame headers included.",
+        |s| &s.bytes_sent,
+    )?;
+    sums.counter("ws_pings_sent", "Pings handed to the kernel.", |s| &s.pings_sent)?;
+    sums.counter("ws_pongs_received", "Pongs received.", |s| &s.pongs_received)?;
+    sums.histogram(
+        "ws_heartbeat_rtt",
+        "Time from a ping handed to the kernel to the pong that answers it.",
+        |s| &s.heartbeat_rtt,
+    )?;
+    sums.histogram(
+        "ws_fanout_latency",
+        "Time from the receipt of a message to the last write of its fan-out on a reactor.",
+        |s| &s.fanout_latency,
+    )
+}
+
+fn bounds(sums: &mut Sums<'_, '_>) -> fmt::Result {
+    sums.gauge(
+        "ws_outbox",
+        "Bytes that wait to be handed to the kernel, counted for each receiver.",
+        Some(&Unit::Bytes),
+        |s| &s.outbox_bytes,
+    )?;
+    sums.family(
+        ("ws_outbox_frames_dropped", "policy"),
+        "Frames dropped from full outboxes, by slow-consumer policy.",
+        &["drop_oldest", "drop_newest"],
+        |s, i| [&s.frames_dropped_oldest, &s.frames_dropped_newest][i].get(),
+    )?;
+    sums.counter(
+        "ws_outbox_sheds",
+        "Connections closed because the outbox budget of the process was spent.",
+        |s| &s.outbox_sheds,
+    )?;
+    sums.gauge(
+        "ws_inbox",
+        "Bytes of unfinished heads, frames and messages, and of what paused connections hold.",
+        Some(&Unit::Bytes),
+        |s| &s.inbox_bytes,
+    )?;
+    sums.counter(
+        "ws_inbox_sheds",
+        "Connections closed because the inbox budget of the process was spent.",
+        |s| &s.inbox_sheds,
+    )?;
+    sums.family(
+        ("ws_reads_paused", "cause"),
+        "Times reading from a connection was paused, by cause.",
+        &PauseCause::ALL.map(PauseCause::as_str),
+        |s, i| s.reads_paused[i].get(),
+    )?;
+    sums.gauge(
+        "ws_mailbox",
+        "Bytes that wait in the mailboxes between reactors.",
+        Some(&Unit::Bytes),
+        |s| &s.mailbox_bytes,
+    )?;
+    sums.counter(
+        "ws_mailbox_messages",
+        "Messages taken from the mailboxes between reactors.",
+        |s| &s.mailbox_messages,
+    )?;
+    sums.counter("ws_mailbox_full", "Times a reactor found the mailbox of another one full.", |s| {
+        &s.mailbox_full
+    })
+}
+
+fn turns(sums: &mut Sums<'_, '_>) -> fmt::Result {
+    sums.family(
+        ("ws_deadlines_expired", "deadline"),
+        "Deadlines that passed and were acted upon, by kind.",
+        &Deadline::ALL.map(Deadline::as_str),
+        |s, i| s.deadlines_expired[i].get(),
+    )?;
+    sums.gauge(
+        "ws_wheel_entries",
+        "Entries on the timing wheels, stale ones included.",
+        None,
+        |s| &s.wheel_entries,
+    )?;
+    sums.histogram(
+        "ws_tick_lag",
+        "Time by which the wheel was advanced later than its tick was due.",
+        |s| &s.tick_lag,
+    )?;
+    sums.counter(
+        "ws_stalls",
+        "Pauses of the whole process after which deadlines were re-based.",
+        |s| &s.stalls,
+    )?;
+    sums.counter("ws_turns", "Turns that reactors finished.", |s| &s.turns)?;
+    sums.histogram("ws_turn_duration", "Duration of a reactor's turn, without its wait.", |s| {
+        &s.turn_duration
+    })?;
+    sums.family(
+        ("ws_phase_carried_over", "phase"),
+        "Turns in which a phase spent its budget and left work to the next turn, by phase.",
+        &Phase::ALL.map(Phase::as_str),
+        |s, i| s.phase_carried_over[i].get(),
+    )?;
+    sums.counter(
+        "ws_handler_panics",
+        "Panics in handlers; each closed its connection with 1011.",
+        |s| &s.handler_panics,
+    )
+}
+
+/// What the kernel says about this process, under the names that Prometheus clients agree on.
+#[derive(Debug)]
+struct Process {
+    started: SystemTime,
+}
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        if let Some(bytes) = resident_bytes() {
+            let help = "Resident memory of the process.";
+            let (name, unit) = ("process_resident_memory", Unit::Bytes);
+            encoder
+                .encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?
+                .encode_gauge(&bytes)?;
+        }
+        if let Some(spent) = cpu_seconds() {
+            let help = "Processor time that the process spent, user and system.";
+            encoder
+                .encode_descriptor("process_cpu", help, Some(&Unit::Seconds), MetricType::Counter)?
+                .encode_counter::<NoLabelSet, f64, f64>(&spent, None)?;
+        }
+        if let Ok(since_epoch) = self.started.duration_since(UNIX_EPOCH) {
+            let help = "When the process started, in seconds since the Unix epoch.";
+            let (name, unit) = ("process_start_time", Unit::Seconds);
+            encoder
+                .encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?
+                .encode_gauge(&since_epoch.as_secs_f64())?;
+        }
+        let (pid, version) = (std::process::id().to_string(), env!("CARGO_PKG_VERSION"));
+        let help = "The process that answers: its id and the version it runs.";
+        encoder
+            .encode_descriptor("ws_process", help, None, MetricType::Info)?
+            .encode_info(&[("pid", pid.as_str()), ("version", version)])
+    }
+}
+
+/// Resident memory in bytes; `None` where there is no `/proc`.
+///
+/// From `status`, which gives KiB (proc_pid_status(5)), where `statm` gives pages of a size that
+/// would have to be asked for.
+fn resident_bytes() -> Option<u64> {
+    parse_resident(&fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn parse_resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// Processor time in seconds; `None` where there is no `/proc`.
+fn cpu_seconds() -> Option<f64> {
+    parse_cpu(&fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+fn parse_cpu(stat: &str) -> Option<f64> {
+    /// The clock ticks that `/proc` counts in (proc_pid_stat(5), `sysconf(_SC_CLK_TCK)`): 100 a
+    /// second on every architecture this server is built for, whatever the kernel's own tick.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    // The second field is the name in parentheses, which may itself hold spaces and parentheses.
+    let after_name = &stat[stat.rfind(')')? + 1..];
+    let mut fields = after_name.split_ascii_whitespace();
+    // utime and stime are fields 14 and 15 of the line; what follows the name begins with field 3.
+    let user: u64 = fields.nth(14 - 3)?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some((user + system) as f64 / TICKS_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests;

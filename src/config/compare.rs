@@ -1,0 +1,37 @@
+//! What a second reading of the configuration changed: what SIGHUP takes, and what needs a restart.
+//! Not for applying it: the reactors are told by the server.
+
+use super::fields::show;
+use super::keys::{Change, KEYS, Key};
+use super::settings::Config;
+
+/// The keys whose values differ between two configurations, one line each, such as
+/// `ping-interval 25s -> 10s`, in the order of the documentation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// What can change while the server runs: `limits`, `drain` and the log's filter.
+    pub taken: Vec<String>,
+    /// What keeps its old value until the server is started anew.
+    pub needs_restart: Vec<String>,
+}
+
+/// Says what differs between the configuration that is served with and a new one.
+pub fn compare(old: &Config, new: &Config) -> Reloaded {
+    let mut reloaded = Reloaded::default();
+    for spec in KEYS {
+        let (before, after) = (show(old, spec.key), show(new, spec.key));
+        let line = if before != after {
+            format!("{} {before} -> {after}", spec.name)
+        } else if spec.key == Key::AdminTokenFile && old.admin_token != new.admin_token {
+            // Both are shown as redacted.
+            format!("{} holds another token", spec.name)
+        } else {
+            continue;
+        };
+        match spec.change {
+            Change::Reload => reloaded.taken.push(line),
+            Change::Restart => reloaded.needs_restart.push(line),
+        }
+    }
+    reloaded
+}

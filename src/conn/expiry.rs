@@ -1,0 +1,140 @@
+//! The deadlines of one connection: which is the earliest, and what follows when one passes.
+//! Not for waiting: the wheel looks, this answers.
+
+use super::{CloseReason, Conn, Deadline, Limits, Phase, Tick, Ticks, flag};
+
+/// What the reactor must do about a deadline that has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send a ping.
+    Ping,
+    /// The pong is overdue: read once more, and if nothing came, reset.
+    Silent,
+    /// Close in good order, for this reason. Where it judges silence, read once more before.
+    Close(CloseReason),
+    /// The peer does not read: act by the slow-consumer policy.
+    Slow,
+    /// Drop the socket.
+    Drop(CloseReason),
+    /// Answer 408 and close.
+    RequestTimeout,
+    /// Tokens are back: read on.
+    Resume,
+}
+
+impl Conn {
+    /// The earliest deadline, if any. While reading is paused, those that wait for the peer's
+    /// bytes stand still.
+    pub fn deadline(&self, limits: &Limits) -> Option<(Tick, Deadline)> {
+        let mut earliest = Earliest(None);
+        match self.phase {
+            Phase::Handshake => {
+                earliest.consider(self.opened.plus(limits.handshake), Deadline::Handshake);
+            }
+            Phase::Open => self.open_deadlines(limits, &mut earliest),
+            Phase::Closing | Phase::Lingering => {}
+        }
+        if let Some(active) = &self.active {
+            if let Some(oldest) = active.outbox.oldest() {
+                earliest.consider(oldest.plus(limits.write), Deadline::Write);
+            }
+            if let Some(due) = active.close_due {
+                earliest.consider(due, Deadline::Close);
+            }
+        }
+        earliest.0
+    }
+
+    fn open_deadlines(&self, limits: &Limits, earliest: &mut Earliest) {
+        if self.has(flag::RETIRES) {
+            earliest.consider(self.retires, Deadline::Lifetime);
+        }
+        if self.is_paused() {
+            if let Some(tick) = self.active.as_ref().and_then(|active| active.resume_at) {
+                earliest.consider(tick, Deadline::Resume);
+            }
+            return;
+        }
+        if self.has(flag::PING_ASKED) {
+            if let Some(pong) = limits.pong {
+                earliest.consider(self.heartbeat.plus(pong), Deadline::Pong);
+            } else if let Some(interval) = limits.ping {
+                earliest.consider(self.heartbeat.plus(interval), Deadline::Ping);
+            }
+        } else if limits.ping.is_some() && !self.has(flag::PING_QUEUED) {
+            earliest.consider(self.heartbeat, Deadline::Ping);
+        }
+        if let Some(idle) = limits.idle {
+            earliest.consider(self.last_data.plus(idle), Deadline::Idle);
+        }
+        if let Some(active) = &self.active
+            && active.partial.is_some()
+        {
+            earliest.consider(active.message_due, Deadline::Message);
+        }
+    }
+
+    /// What to do about the earliest deadline if it has passed; call again until `None`.
+    pub fn expire(
+        &mut self,
+        now: Tick,
+        limits: &Limits,
+        random: &mut fastrand::Rng,
+    ) -> Option<(Deadline, Verdict)> {
+        loop {
+            let (tick, deadline) = self.deadline(limits)?;
+            if !tick.has_come(now) {
+                return None;
+            }
+            let verdict = match deadline {
+                Deadline::Ping if self.may_ping_later(now, limits, random) => continue,
+                Deadline::Ping => Verdict::Ping,
+                Deadline::Handshake => Verdict::RequestTimeout,
+                Deadline::Pong => Verdict::Silent,
+                Deadline::Idle => Verdict::Close(CloseReason::IdleTimeout),
+                Deadline::Message => Verdict::Close(CloseReason::MessageTimeout),
+                Deadline::Lifetime => Verdict::Close(CloseReason::LifetimeReached),
+                Deadline::Write => Verdict::Slow,
+                Deadline::Close => Verdict::Drop(self.unanswered()),
+                Deadline::Resume => Verdict::Resume,
+            };
+            return Some((deadline, verdict));
+        }
+    }
+
+    /// Why a connection ends whose close handshake did not finish in time.
+    fn unanswered(&self) -> CloseReason {
+        match (self.phase, self.reason) {
+            (Phase::Closing, Some(CloseReason::Draining)) => CloseReason::DrainDropped,
+            (Phase::Lingering, Some(reason)) => reason,
+            _ => CloseReason::CloseTimeout,
+        }
+    }
+
+    /// A peer that spoke a short while ago need not be asked. The new time is random within what
+    /// is left of the interval, so that peers that all spoke at once do not ping as one; and it is
+    /// never later than an interval after the last byte, so that death is noticed in time.
+    fn may_ping_later(&mut self, now: Tick, limits: &Limits, random: &mut fastrand::Rng) -> bool {
+        let Some(interval) = limits.ping else { return false };
+        let quiet = Ticks(interval.0 / 5 * 2);
+        if !self.has(flag::TALKED) || now.since(self.last_received) >= quiet {
+            return false;
+        }
+        self.flags &= !flag::TALKED;
+        let spread = Ticks(random.u32(quiet.0..=interval.0).max(1));
+        self.heartbeat = self.last_received.plus(spread);
+        true
+    }
+}
+
+struct Earliest(Option<(Tick, Deadline)>);
+
+impl Earliest {
+    #[inline]
+    fn consider(&mut self, tick: Tick, deadline: Deadline) {
+        match self.0 {
+            Some((best, _)) if !tick.is_before(best) => {}
+            _ => self.0 = Some((tick, deadline)),
+        }
+    }
+}

@@ -1,0 +1,521 @@
+//! ONE connection, without I/O: bytes and time in, messages, bytes and verdicts out.
+//! Not for sockets, the wheel or other connections: the reactor has those.
+//!
+//! The contract, as the reactor keeps it:
+//!
+//! - [`Conn::received`] for all bytes that arrive, then [`Conn::decode`] until it gives `None`.
+//! - After anything that may have moved a deadline earlier: [`Conn::deadline`], and have the wheel
+//!   look at it then. Deadlines that moved later need nothing: the look finds nothing due.
+//! - When the wheel looks: [`Conn::expire`] until it gives `None`, doing what each verdict says.
+//! - [`Conn::rest`] whenever something may have been completed: an idle connection keeps nothing
+//!   on the heap.
+//!
+//! It never reads a clock and never panics, whatever the peer sends.
+
+mod armed;
+mod bucket;
+mod budget;
+pub mod deadline;
+mod expiry;
+mod frame;
+mod limits;
+mod outbox;
+mod pause;
+pub mod reason;
+mod tick;
+
+pub use self::armed::Armed;
+pub use self::bucket::{Bucket, Pace};
+pub use self::budget::Budget;
+pub use self::deadline::Deadline;
+pub use self::expiry::Verdict;
+pub use self::frame::Frame;
+pub use self::limits::Limits;
+pub use self::outbox::Outbox;
+pub use self::pause::Pause;
+pub use self::reason::{CloseReason, RefusedReason};
+pub use self::tick::{TICK_MICROS, Tick, Ticks};
+
+use crate::proto::{Incoming, Input, Partial, Peer, Tools, Violation, decode};
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The HTTP request is awaited.
+    Handshake,
+    /// Upgraded; messages flow.
+    Open,
+    /// Our close frame is queued or sent; the peer's is awaited, its data discarded.
+    Closing,
+    /// All is said: once it is sent, our side is shut, input is discarded until the peer's FIN.
+    Lingering,
+}
+
+/// Unacknowledged bytes up to here may be the ping itself and a SYN counted as a byte.
+const CONTROL_SLACK: u64 = 4;
+
+/// No place in a list.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// One connection's slot. An idle one owns nothing else: see the `size_of` test below.
+pub struct Conn {
+    active: Option<Box<Active>>,
+    bytes_received: u64,
+    bytes_sent: u64,
+    bucket: Bucket,
+    messages_received: u32,
+    messages_sent: u32,
+    opened: Tick,
+    last_received: Tick,
+    last_data: Tick,
+    /// When the next ping is due; while one is awaited, when the kernel took it.
+    heartbeat: Tick,
+    /// Microseconds, low half, at which the kernel took the last ping.
+    ping_micros: u32,
+    retires: Tick,
+    /// Place in its route's member list, kept by the reactor.
+    pub member: u32,
+    /// Key of the handler's state, kept by the handler's service.
+    pub state: u32,
+    /// Place in this turn's output, kept by the reactor.
+    pub output: u32,
+    /// Which entries the wheel holds for it, kept by the reactor.
+    pub armed: Armed,
+    peer: Peer,
+    /// Which route it is on, once upgraded.
+    pub route: u16,
+    /// The code of the close frame that ends it, ours or the peer's; 0 for none.
+    pub close_code: u16,
+    flags: u16,
+    phase: Phase,
+    reason: Option<CloseReason>,
+}
+
+/// The flags of a connection.
+mod flag {
+    /// A ping is queued and the kernel has not taken it.
+    pub const PING_QUEUED: u16 = 1;
+    /// A ping is with the kernel and no byte has come since.
+    pub const PING_ASKED: u16 = 1 << 1;
+    /// A ping's round trip is being measured.
+    pub const PING_TIMED: u16 = 1 << 2;
+    /// Data came since the last ping, so a ping that is due may wait a little.
+    pub const TALKED: u16 = 1 << 3;
+    /// It has a lifetime.
+    pub const RETIRES: u16 = 1 << 4;
+    /// The peer's FIN has come.
+    pub const PEER_DONE: u16 = 1 << 5;
+    /// It was accepted beyond the connection limit, to be told so.
+    pub const SURPLUS: u16 = 1 << 6;
+    /// Our side of the stream is shut.
+    pub const SHUT: u16 = 1 << 7;
+    /// Data was sent that may not have reached the peer's kernel.
+    pub const SENT_DATA: u16 = 1 << 8;
+}
+
+/// What a connection has only while something is unfinished.
+#[derive(Default)]
+pub struct Active {
+    partial: Option<Box<Partial>>,
+    /// When the unfinished message, frame or head must be complete.
+    message_due: Tick,
+    /// Received but not decoded, because reading is paused; or an unfinished request head.
+    pub held: Vec<u8>,
+    /// What is unsent.
+    pub outbox: Outbox,
+    /// Bytes charged to the inbox budget for this connection.
+    pub inbox_charged: usize,
+    /// Unsent bytes that the reactor's totals have for it.
+    pub outbox_counted: usize,
+    /// What the peer's kernel had acknowledged when the last ping left, if more was on its way.
+    pub acknowledged: Option<u64>,
+    /// Its place by size among the reactor's unsent backlogs and unfinished messages.
+    pub ranks: [u8; 2],
+    close_due: Option<Tick>,
+    resume_at: Option<Tick>,
+    paused: u8,
+    paused_at: Tick,
+}
+
+/// What a connection has carried, for the log.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "each is what its name says; bytes are those on the wire")]
+pub struct Totals {
+    pub messages_received: u32,
+    pub messages_sent: u32,
+    pub bytes_received: u64,
+    pub bytes_sent: u64,
+}
+
+impl Conn {
+    /// A connection that was just accepted; `surplus` if only to be refused.
+    pub fn new(peer: Peer, now: Tick, surplus: bool) -> Self {
+        Conn {
+            active: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            bucket: Bucket::default(),
+            messages_received: 0,
+            messages_sent: 0,
+            opened: now,
+            last_received: now,
+            last_data: now,
+            heartbeat: now,
+            ping_micros: 0,
+            retires: now,
+            member: NOWHERE,
+            state: NOWHERE,
+            output: NOWHERE,
+            armed: Armed::default(),
+            peer,
+            route: 0,
+            close_code: 0,
+            flags: if surplus { flag::SURPLUS } else { 0 },
+            phase: Phase::Handshake,
+            reason: None,
+        }
+    }
+
+    /// The upgrade is answered: from here on messages flow and heartbeats are due.
+    ///
+    /// `random` spreads the first ping over the whole interval, so that a burst of arrivals does
+    /// not ping as one, and takes up to a tenth off the lifetime.
+    pub fn upgraded(&mut self, route: u16, now: Tick, limits: &Limits, random: &mut fastrand::Rng) {
+        self.phase = Phase::Open;
+        self.route = route;
+        self.last_data = now;
+        if let Some(interval) = limits.ping {
+            self.heartbeat = now.plus(Ticks(random.u32(1..=interval.0.max(1))));
+        }
+        if let Some(lifetime) = limits.lifetime {
+            let jitter = random.u32(0..=lifetime.0 / 10);
+            self.retires = self.opened.plus(Ticks(lifetime.0 - jitter));
+            self.flags |= flag::RETIRES;
+        }
+    }
+
+    /// Bytes came: the peer lives.
+    pub fn received(&mut self, bytes: usize, now: Tick, limits: &Limits) {
+        self.bytes_received += bytes as u64;
+        self.last_received = now;
+        if self.has(flag::PING_ASKED) {
+            self.flags &= !flag::PING_ASKED;
+            if let Some(active) = &mut self.active {
+                active.acknowledged = None;
+            }
+            // The next one keeps its distance from the last, so that phases stay as they are.
+            let interval = limits.ping.unwrap_or_default();
+            let next = self.heartbeat.plus(interval);
+            self.heartbeat = if next.is_before(now) { now.plus(interval) } else { next };
+        }
+        if let Some(active) = &mut self.active
+            && active.partial.is_some()
+        {
+            active.message_due = active.message_due.plus(seconds_earned(bytes));
+        }
+    }
+
+    /// Decodes the next event of `input`; `None` when all of it is consumed.
+    ///
+    /// # Errors
+    /// [`Violation`]: fail the connection for that reason and decode nothing more.
+    #[inline]
+    pub(crate) fn decode<'a>(
+        &mut self,
+        input: &mut Input<'a>,
+        tools: &mut Tools,
+        now: Tick,
+        limits: &Limits,
+    ) -> Result<Option<Incoming<'a>>, Violation> {
+        let mut nothing = None;
+        let partial = match &mut self.active {
+            Some(active) => &mut active.partial,
+            None => &mut nothing,
+        };
+        let was_partial = partial.is_some();
+        let found = decode(partial, input, tools);
+        if partial.is_some() && !was_partial {
+            let partial = partial.take();
+            let active = self.active.get_or_insert_default();
+            active.partial = partial;
+            active.message_due = now.plus(limits.message);
+        }
+        if let Ok(Some(incoming)) = &found {
+            self.count(incoming, now);
+        }
+        found
+    }
+
+    fn count(&mut self, incoming: &Incoming<'_>, now: Tick) {
+        match incoming {
+            Incoming::Message(_) | Incoming::Assembled(_) => {
+                self.messages_received = self.messages_received.wrapping_add(1);
+                self.last_data = now;
+                self.flags |= flag::TALKED;
+            }
+            Incoming::Ping | Incoming::Pong | Incoming::Close(_) => {}
+        }
+    }
+
+    /// A pong came: the round trip in microseconds of the ping it answers, if one is being timed.
+    pub fn round_trip(&mut self, now_micros: u64) -> Option<u64> {
+        if !self.has(flag::PING_TIMED) {
+            return None;
+        }
+        self.flags &= !flag::PING_TIMED;
+        Some(u64::from((now_micros as u32).wrapping_sub(self.ping_micros)))
+    }
+
+    /// A ping was queued; it counts once the kernel has it.
+    pub fn ping_queued(&mut self) {
+        self.flags |= flag::PING_QUEUED;
+        self.flags &= !flag::TALKED;
+    }
+
+    /// The kernel took all control frames: if a ping was among them, its answer is now awaited.
+    pub fn control_is_out(&mut self, now: Tick, now_micros: u64) {
+        if self.has(flag::PING_QUEUED) {
+            self.flags &= !flag::PING_QUEUED;
+            self.flags |= flag::PING_ASKED | flag::PING_TIMED;
+            self.heartbeat = now;
+            self.ping_micros = now_micros as u32;
+        }
+    }
+
+    /// True while a ping waits for the kernel.
+    #[inline]
+    pub fn has_ping_queued(&self) -> bool {
+        self.has(flag::PING_QUEUED)
+    }
+
+    /// Bytes and whole messages that the kernel took.
+    #[inline]
+    pub fn sent(&mut self, bytes: usize, messages: u32) {
+        self.bytes_sent += bytes as u64;
+        self.messages_sent = self.messages_sent.wrapping_add(messages);
+    }
+
+    /// A data message was queued for it.
+    #[inline]
+    pub fn data_queued(&mut self, now: Tick) {
+        self.last_data = now;
+        self.flags |= flag::SENT_DATA;
+    }
+
+    /// True if data was sent that may not have reached the peer's kernel.
+    pub fn has_sent_data(&self) -> bool {
+        self.has(flag::SENT_DATA)
+    }
+
+    /// A ping has left, and the peer's kernel has acknowledged so many bytes in all: notes whether
+    /// data stands before the ping.
+    pub fn ping_left_behind(&mut self, acknowledged: u64) {
+        if self.unacknowledged(acknowledged) > CONTROL_SLACK {
+            self.wake().acknowledged = Some(acknowledged);
+        } else {
+            self.flags &= !flag::SENT_DATA;
+        }
+    }
+
+    /// The pong is overdue. True if data stood before the ping, still does, and has moved since:
+    /// the peer is slow, not dead, and its time starts anew.
+    pub fn is_only_slow(&mut self, acknowledged: u64, now: Tick) -> bool {
+        let unacknowledged = self.unacknowledged(acknowledged);
+        let Some(active) = &mut self.active else { return false };
+        let Some(before) = active.acknowledged.replace(acknowledged) else { return false };
+        let moves = acknowledged > before && unacknowledged > CONTROL_SLACK;
+        if moves {
+            self.heartbeat = now;
+        }
+        moves
+    }
+
+    fn unacknowledged(&self, acknowledged: u64) -> u64 {
+        self.bytes_sent.saturating_sub(acknowledged)
+    }
+
+    /// Our close frame is queued; the peer's is awaited.
+    pub fn begin_closing(&mut self, reason: CloseReason) {
+        self.set_reason(reason);
+        self.phase = Phase::Closing;
+        self.forget_input();
+    }
+
+    /// The last bytes to the peer are queued; what it still sends is discarded.
+    pub fn begin_lingering(&mut self, reason: CloseReason) {
+        self.set_reason(reason);
+        self.phase = Phase::Lingering;
+        self.forget_input();
+    }
+
+    /// The first reason is the one that counts.
+    fn set_reason(&mut self, reason: CloseReason) {
+        self.reason.get_or_insert(reason);
+    }
+
+    fn forget_input(&mut self) {
+        if let Some(active) = &mut self.active {
+            active.held = Vec::new();
+            active.resume_at = None;
+            if self.phase == Phase::Lingering {
+                active.partial = None;
+            }
+        }
+    }
+
+    /// Gives up what has come of a head, frame or message.
+    pub fn forget_unfinished(&mut self) {
+        if let Some(active) = &mut self.active {
+            active.held = Vec::new();
+            active.partial = None;
+        }
+    }
+
+    /// The outbox of a closing connection has run empty: the close deadline starts.
+    pub fn start_close_clock(&mut self, now: Tick, limits: &Limits) {
+        if matches!(self.phase, Phase::Closing | Phase::Lingering) {
+            let due = now.plus(limits.close);
+            self.active.get_or_insert_default().close_due.get_or_insert(due);
+        }
+    }
+
+    /// Bytes that this connection holds of unfinished heads, frames and messages.
+    pub fn inbox_bytes(&self) -> usize {
+        self.active.as_ref().map_or(0, |active| {
+            active.held.capacity() + active.partial.as_ref().map_or(0, |partial| partial.held())
+        })
+    }
+
+    /// Gives up what nothing needs any more.
+    #[inline]
+    pub fn rest(&mut self) {
+        if let Some(active) = &self.active
+            && active.is_idle()
+        {
+            self.active = None;
+        }
+    }
+
+    /// What it has beyond its slot, made if need be.
+    pub fn wake(&mut self) -> &mut Active {
+        self.active.get_or_insert_default()
+    }
+
+    /// What it has beyond its slot, if anything.
+    #[inline]
+    pub fn active(&mut self) -> Option<&mut Active> {
+        self.active.as_deref_mut()
+    }
+
+    /// True if it owns nothing beyond its slot.
+    #[inline]
+    pub fn is_resting(&self) -> bool {
+        self.active.is_none()
+    }
+
+    /// True if a head, frame or message is incomplete.
+    pub fn is_mid_message(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.partial.is_some())
+    }
+
+    /// Where it is in its life.
+    #[inline]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Why it ends, once that is decided.
+    pub fn reason(&self) -> Option<CloseReason> {
+        self.reason
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// When it was accepted.
+    pub fn opened(&self) -> Tick {
+        self.opened
+    }
+
+    /// When its last byte came.
+    pub fn last_received(&self) -> Tick {
+        self.last_received
+    }
+
+    /// The token bucket of its message rate.
+    pub fn bucket(&mut self) -> &mut Bucket {
+        &mut self.bucket
+    }
+
+    /// Accepted beyond the limit, only to be told so.
+    pub fn is_surplus(&self) -> bool {
+        self.has(flag::SURPLUS)
+    }
+
+    /// Notes the peer's FIN. True the first time.
+    pub fn peer_is_done(&mut self) -> bool {
+        let first = !self.has(flag::PEER_DONE);
+        self.flags |= flag::PEER_DONE;
+        first
+    }
+
+    /// True once the peer's FIN has come.
+    pub fn is_peer_done(&self) -> bool {
+        self.has(flag::PEER_DONE)
+    }
+
+    /// Notes that our side was shut. True the first time.
+    pub fn shut(&mut self) -> bool {
+        let first = !self.has(flag::SHUT);
+        self.flags |= flag::SHUT;
+        first
+    }
+
+    /// What it has carried.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            messages_received: self.messages_received,
+            messages_sent: self.messages_sent,
+            bytes_received: self.bytes_received,
+            bytes_sent: self.bytes_sent,
+        }
+    }
+
+    #[inline]
+    fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+impl Active {
+    fn is_idle(&self) -> bool {
+        self.partial.is_none()
+            && self.held.is_empty()
+            && self.outbox.is_empty()
+            && !self.outbox.sending
+            && self.close_due.is_none()
+            && self.paused == 0
+            && self.inbox_charged == 0
+            && self.outbox_counted == 0
+            && self.acknowledged.is_none()
+    }
+}
+
+/// Each 4 KiB of a message that arrive give it a second more; so a message of any size may come
+/// at 4 KiB/s, and one that drips may not.
+fn seconds_earned(bytes: usize) -> Ticks {
+    Ticks(bytes as u32 / 4 * (1_000_000 / TICK_MICROS) as u32 / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The promise of at most 192 bytes for an idle connection begins here.
+    #[test]
+    fn a_slot_stays_small() {
+        assert!(size_of::<Conn>() <= 128, "{} bytes", size_of::<Conn>());
+    }
+}

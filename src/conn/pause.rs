@@ -1,0 +1,80 @@
+//! Reading from a peer, paused and resumed, and the clocks that stand still meanwhile.
+//! Not for why there is no room: outboxes, buckets and mailboxes say that.
+
+use super::{Conn, Tick, flag};
+
+/// Why nothing is read from a peer for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Pause {
+    /// Its message rate is used up; the wheel resumes it.
+    Rate = 1,
+    /// It does not read what it asked for; a drained outbox resumes it.
+    Outbox = 2,
+    /// A mailbox that its messages go to is full; a drained mailbox resumes it.
+    Mailbox = 4,
+}
+
+impl Conn {
+    /// Stops the clocks that wait for this peer's bytes. True if reading must be turned off now.
+    pub fn pause(&mut self, why: Pause, now: Tick) -> bool {
+        let active = self.wake();
+        let was_reading = active.paused == 0;
+        if was_reading {
+            active.paused_at = now;
+        }
+        active.paused |= why as u8;
+        was_reading
+    }
+
+    /// Takes back one reason. True if reading goes on: decode what is held, then turn it on.
+    pub fn resume(&mut self, why: Pause, now: Tick) -> bool {
+        let Some(active) = &mut self.active else { return false };
+        if active.paused & why as u8 == 0 {
+            return false;
+        }
+        active.paused &= !(why as u8);
+        if why == Pause::Rate {
+            active.resume_at = None;
+        }
+        if active.paused != 0 {
+            return false;
+        }
+        let stood_still = now.since(active.paused_at);
+        active.message_due = active.message_due.plus(stood_still);
+        self.last_received = self.last_received.plus(stood_still);
+        self.last_data = self.last_data.plus(stood_still);
+        if self.flags & flag::PING_QUEUED == 0 {
+            self.heartbeat = self.heartbeat.plus(stood_still);
+        }
+        true
+    }
+
+    /// Takes back every reason, since the connection closes. True if reading must be turned on.
+    pub fn stop_pausing(&mut self) -> bool {
+        match &mut self.active {
+            Some(active) if active.paused != 0 => {
+                active.paused = 0;
+                active.resume_at = None;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sets when a pause for the rate ends.
+    pub fn resume_at(&mut self, tick: Tick) {
+        self.wake().resume_at = Some(tick);
+    }
+
+    /// True while nothing is read from the peer.
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.paused != 0)
+    }
+
+    /// True while that is among the reasons for not reading.
+    pub fn is_paused_for(&self, why: Pause) -> bool {
+        self.active.as_ref().is_some_and(|active| active.paused & why as u8 != 0)
+    }
+}

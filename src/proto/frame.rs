@@ -1,0 +1,263 @@
+//! WebSocket frames: header checks before the payload is there, and the server's own encoding.
+//! Not for messages: fragments are put together by the decoder and tungstenite.
+
+use std::io::Cursor;
+
+use bytes::Bytes;
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+use tungstenite::protocol::frame::{Frame, FrameHeader};
+
+use super::{Kind, Violation};
+
+pub(crate) use tungstenite::protocol::CloseFrame;
+
+/// A control frame's payload is at most this many bytes (RFC 6455 section 5.5).
+pub(super) const CONTROL_LIMIT: usize = 125;
+
+/// The longest header a client can send: two bytes, eight of length, four of mask.
+pub(super) const HEADER_LIMIT: usize = 14;
+
+/// The ping this server sends: empty, since any byte that comes back answers it.
+pub(crate) const PING_FRAME: &[u8] = &[0x89, 0x00];
+
+/// A client's frame header that has passed every check a header alone allows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub fin: bool,
+    pub kind: FrameKind,
+    pub mask: [u8; 4],
+    pub payload: u64,
+    /// The header's own length in bytes.
+    pub length: usize,
+}
+
+/// What a frame is, with the reserved opcodes already refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FrameKind {
+    Data(Kind),
+    Continuation,
+    Control,
+}
+
+/// Reads a header from the front of `bytes`; `None` until all of it is there.
+///
+/// Whatever the first two bytes already show is refused then, so that nobody waits for the rest
+/// of a frame that can't be accepted.
+#[inline]
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
+    let (Some(&first), second) = (bytes.first(), bytes.get(1)) else { return Ok(None) };
+    check_first(first)?;
+    let Some(&second) = second else { return Ok(None) };
+    check_second(first, second)?;
+    let mut cursor = Cursor::new(bytes);
+    let Ok(parsed) = FrameHeader::parse(&mut cursor) else {
+        return Err(Violation::Protocol("malformed frame header"));
+    };
+    let Some((header, payload)) = parsed else {
+        check_length(bytes, second)?;
+        return Ok(None);
+    };
+    check_length(bytes, second)?;
+    let Some(mask) = header.mask else {
+        return Err(Violation::Protocol("unmasked frame"));
+    };
+    let kind = match header.opcode {
+        OpCode::Data(Data::Text) => FrameKind::Data(Kind::Text),
+        OpCode::Data(Data::Binary) => FrameKind::Data(Kind::Binary),
+        OpCode::Data(Data::Continue) => FrameKind::Continuation,
+        OpCode::Control(_) => FrameKind::Control,
+        OpCode::Data(Data::Reserved(_)) => return Err(Violation::Protocol("reserved opcode")),
+    };
+    let length = cursor.position() as usize;
+    Ok(Some(Header { fin: header.is_final, kind, mask, payload, length }))
+}
+
+fn check_first(first: u8) -> Result<(), Violation> {
+    if first & 0x70 != 0 {
+        return Err(Violation::Protocol("reserved bit set"));
+    }
+    match first & 0x0f {
+        0x0..=0x2 => Ok(()),
+        0x8..=0xa if first & 0x80 == 0 => Err(Violation::Protocol("fragmented control frame")),
+        0x8..=0xa => Ok(()),
+        _ => Err(Violation::Protocol("reserved opcode")),
+    }
+}
+
+fn check_second(first: u8, second: u8) -> Result<(), Violation> {
+    if second & 0x80 == 0 {
+        return Err(Violation::Protocol("unmasked frame"));
+    }
+    if first & 0x08 != 0 && usize::from(second & 0x7f) > CONTROL_LIMIT {
+        return Err(Violation::Protocol("control frame too long"));
+    }
+    Ok(())
+}
+
+/// RFC 6455 section 5.2: the minimal number of bytes, and the top bit of 64 clear.
+fn check_length(bytes: &[u8], second: u8) -> Result<(), Violation> {
+    match (second & 0x7f, bytes) {
+        (126, [_, _, a, b, ..]) if u16::from_be_bytes([*a, *b]) < 126 => {
+            Err(Violation::Protocol("length not in its shortest form"))
+        }
+        (127, [_, _, a, ..]) if a & 0x80 != 0 => {
+            Err(Violation::Protocol("length beyond 63 bits"))
+        }
+        (127, [_, _, 0, 0, 0, 0, 0, 0, _, _, ..]) => {
+            Err(Violation::Protocol("length not in its shortest form"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// XORs `payload` with `mask`, starting `offset` bytes into the frame (RFC 6455 section 5.3).
+///
+/// Eight bytes at a time; compilers widen this loop to whatever the machine has.
+#[inline]
+pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4], offset: usize) {
+    let at = |i: usize| mask.get((offset.wrapping_add(i)) & 3).copied().unwrap_or(0);
+    let turned = [at(0), at(1), at(2), at(3)];
+    let [a, b, c, d] = turned;
+    let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let mut chunks = payload.chunks_exact_mut(8);
+    for chunk in &mut chunks {
+        if let Ok(bytes) = <[u8; 8]>::try_from(&*chunk) {
+            chunk.copy_from_slice(&(u64::from_ne_bytes(bytes) ^ word).to_ne_bytes());
+        }
+    }
+    for (byte, key) in chunks.into_remainder().iter_mut().zip(turned.iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
+/// Appends one unmasked final frame, as a server sends it.
+#[inline]
+pub(crate) fn encode_into(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
+    let opcode = match kind {
+        Kind::Text => 0x81,
+        Kind::Binary => 0x82,
+    };
+    match payload.len() {
+        length @ 0..=125 => out.extend_from_slice(&[opcode, length as u8]),
+        length @ 126..=0xffff => {
+            let [a, b] = (length as u16).to_be_bytes();
+            out.extend_from_slice(&[opcode, 126, a, b]);
+        }
+        length => {
+            out.extend_from_slice(&[opcode, 127]);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(payload);
+}
+
+/// The bytes of the frame that `encode_into` makes of `payload` bytes.
+pub(crate) fn frame_length(payload: usize) -> usize {
+    payload
+        + match payload {
+            0..=125 => 2,
+            126..=0xffff => 4,
+            _ => 10,
+        }
+}
+
+/// Encodes a close frame; a code the wire must not carry gives an empty one (RFC 6455 section 7.4).
+pub(crate) fn close_frame(code: u16, reason: &str) -> Bytes {
+    let code = CloseCode::from(code);
+    let mut end = reason.len().min(CONTROL_LIMIT - 2);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    let payload = code.is_allowed().then(|| CloseFrame {
+        code,
+        reason: reason.get(..end).unwrap_or_default().into(),
+    });
+    let frame = Frame::close(payload);
+    let mut out = Vec::with_capacity(frame.len());
+    // Writing to a Vec does not fail; an empty close frame is the harmless answer if it did.
+    if frame.format(&mut out).is_err() {
+        return Bytes::from_static(&[0x88, 0x00]);
+    }
+    out.into()
+}
+
+/// Splits bytes that this server encoded into its frames: (length of the frame, is it data?).
+pub(crate) fn walk_frames(mut bytes: &[u8]) -> impl Iterator<Item = (usize, bool)> {
+    std::iter::from_fn(move || {
+        let mut cursor = Cursor::new(bytes);
+        let (header, payload) = FrameHeader::parse(&mut cursor).ok()??;
+        let length = cursor.position() as usize + payload as usize;
+        bytes = bytes.get(length..)?;
+        Some((length, !matches!(header.opcode, OpCode::Control(Control::Close | Control::Ping | Control::Pong))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(bytes: &[u8]) -> bool {
+        matches!(parse(bytes), Err(Violation::Protocol(_)))
+    }
+
+    #[test]
+    fn a_header_is_refused_as_soon_as_it_shows() {
+        assert!(refused(&[0xc1]), "reserved bit, on the first byte");
+        assert!(refused(&[0x83]), "reserved data opcode");
+        assert!(refused(&[0x8b]), "reserved control opcode");
+        assert!(refused(&[0x09]), "fragmented ping");
+        assert!(refused(&[0x81, 0x05]), "unmasked, before the payload");
+        assert!(refused(&[0x89, 0xfe]), "ping of 126 bytes, before its length");
+        assert!(refused(&[0x82, 0xfe, 0, 125]), "two-byte length for 125");
+        assert!(refused(&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]), "eight-byte length for 65535");
+        assert!(refused(&[0x82, 0xff, 0x80]), "64th bit");
+    }
+
+    #[test]
+    fn a_header_is_read_once_it_is_whole() {
+        let whole = [0x82, 0xfe, 0x01, 0x00, 0, 0, 0, 0];
+        for cut in 0..whole.len() {
+            assert!(parse(&whole[..cut]).unwrap().is_none());
+        }
+        let header = parse(&whole).unwrap().unwrap();
+        assert_eq!((header.payload, header.length, header.mask), (256, 8, [0; 4]));
+    }
+
+    #[test]
+    fn unmasking_goes_on_where_it_stopped() {
+        let mask = [1, 2, 3, 4];
+        let plain: Vec<u8> = (0..100).collect();
+        let masked: Vec<u8> = plain.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m).collect();
+        for cut in 0..masked.len() {
+            let mut bytes = masked.clone();
+            let (a, b) = bytes.split_at_mut(cut);
+            unmask(a, mask, 0);
+            unmask(b, mask, cut);
+            assert_eq!(bytes, plain);
+        }
+    }
+
+    #[test]
+    fn encoded_frames_are_walked_one_by_one() {
+        let mut out = Vec::new();
+        for length in [0, 125, 126, 65_535, 65_536] {
+            let before = out.len();
+            encode_into(&mut out, Kind::Binary, &vec![7; length]);
+            assert_eq!(out.len() - before, frame_length(length));
+        }
+        out.extend_from_slice(PING_FRAME);
+        let lengths: Vec<_> = walk_frames(&out).collect();
+        assert_eq!(lengths.len(), 6);
+        assert_eq!(lengths.iter().map(|(n, _)| n).sum::<usize>(), out.len());
+        assert_eq!(lengths.last(), Some(&(2, false)));
+    }
+
+    #[test]
+    fn a_close_reason_is_cut_at_a_character() {
+        let frame = close_frame(1008, &"é".repeat(100));
+        assert_eq!(frame[1] as usize, frame.len() - 2);
+        assert!(frame.len() <= 2 + CONTROL_LIMIT);
+        assert!(std::str::from_utf8(&frame[4..]).is_ok());
+        assert_eq!(&close_frame(1005, "never on the wire")[..], &[0x88, 0x00]);
+    }
+}

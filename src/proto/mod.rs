@@ -1,0 +1,36 @@
+//! The wire: HTTP upgrade, WebSocket frames, and the transcoder in front of tungstenite.
+//! Not for lifetimes, queues or sockets: nothing here knows the time or who is connected.
+
+mod decoder;
+mod engine;
+mod frame;
+mod http;
+mod message;
+mod peer;
+mod upgrade;
+
+pub use self::http::{HEAD_LIMIT, Head, Headers, Request, parse_head};
+pub use self::message::{Kind, Message};
+pub use self::peer::Peer;
+pub(crate) use self::decoder::{Incoming, Input, Partial, Tools, decode};
+pub(crate) use self::frame::{
+    PING_FRAME, close_frame, encode_into, frame_length, walk_frames,
+};
+pub(crate) use self::http::Answer;
+pub(crate) use self::upgrade::{Upgrade, Wanted, classify};
+
+/// What a peer did that ends its connection, seen before it reaches a handler.
+///
+/// Each variant is one close code of RFC 6455 section 7.4.1; the text is the close frame's reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// 1002: the bytes are not the protocol.
+    #[error("{0}")]
+    Protocol(&'static str),
+    /// 1007: text that is not UTF-8 (RFC 6455 section 8.1).
+    #[error("text is not UTF-8")]
+    Utf8,
+    /// 1009: a message beyond the configured size.
+    #[error("message exceeds the size limit")]
+    TooBig,
+}

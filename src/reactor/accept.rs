@@ -1,0 +1,109 @@
+//! Letting connections in, and turning away those there is no room for.
+//! Not for what they ask for: the handshake comes next.
+
+use super::core::Core;
+use super::{ACCEPT_REST, Reactor};
+use crate::conn::{CloseReason, Conn, RefusedReason, Tick, Ticks};
+use crate::io::Accepting;
+use crate::proto::{Answer, Peer};
+
+/// Connections beyond the limit that may be in the slab at once, to be answered in good order;
+/// the descriptor reserve has room for them. Any further ones get the answer on accept.
+pub const SURPLUS: usize = 32;
+
+/// A shortage of descriptors that goes on is told once; one after a minute without is a new one.
+const SILENCE_AFTER_WARNING: Ticks = Ticks(6_000);
+
+/// Seconds after which a refused client should come back; jitter keeps a herd from returning as
+/// one.
+const RETRY_AFTER: std::ops::RangeInclusive<u32> = 1..=5;
+
+impl Core {
+    /// Takes in the connection that the driver has just accepted.
+    pub fn admit(&mut self, peer: Peer) {
+        self.shard.accepted.increment();
+        let has_room = self.slots.len() - self.surplus < self.capacity;
+        let is_within = self.shared.enter();
+        let is_surplus = !(has_room && is_within);
+        if is_surplus {
+            self.shared.leave();
+            if self.surplus >= SURPLUS {
+                self.refuse_at_once();
+                return;
+            }
+            self.surplus += 1;
+        }
+        let token = self.slots.insert(Conn::new(peer, self.now.tick, is_surplus));
+        if let Err(error) = self.driver.adopt(token) {
+            log::error!("a connection from {peer} can't be watched: {error}");
+            self.doom(token, CloseReason::Refused);
+            return;
+        }
+        self.arm(token);
+    }
+
+    fn refuse_at_once(&mut self) {
+        let mut bytes = Vec::new();
+        self.full().write(&mut bytes, false);
+        self.driver.refuse(&bytes);
+        self.count_refused(RefusedReason::Full);
+    }
+
+    pub fn count_refused(&mut self, reason: RefusedReason) {
+        if let Some(counter) = self.shard.refused.get(reason.index()) {
+            counter.increment();
+        }
+    }
+
+    /// 503: as many connections as may be.
+    pub fn full(&mut self) -> Answer {
+        self.unavailable("all connections are taken; try again later")
+    }
+
+    /// 503: the server goes away.
+    pub fn draining(&mut self) -> Answer {
+        self.unavailable("the server is going away; try again")
+    }
+
+    fn unavailable(&mut self, advice: &str) -> Answer {
+        let after = self.random.u32(RETRY_AFTER);
+        Answer::new(http::StatusCode::SERVICE_UNAVAILABLE, advice)
+            .header(&format!("Retry-After: {after}"))
+    }
+}
+
+impl Reactor {
+    /// Pauses when descriptors have run out, says so once, and tries again by and by.
+    pub(super) fn check_accepting(&mut self) {
+        let core = &mut self.core;
+        match core.driver.accepting() {
+            Accepting::Starved if self.accept_again.is_none() => {
+                let is_news = core
+                    .starved
+                    .is_none_or(|said| core.now.tick.since(said) > SILENCE_AFTER_WARNING);
+                core.starved = Some(core.now.tick);
+                if is_news {
+                    log::warn!(
+                        "reactor {}: no descriptors left with {} connections; accepting pauses \
+                         until some close. Raise RLIMIT_NOFILE or lower --max-connections",
+                        core.id,
+                        core.slots.len()
+                    );
+                }
+                core.shard.accept_pauses.increment();
+                core.shard.accept_paused.set(1);
+                self.accept_again = Some(core.now.tick.plus(Ticks(ACCEPT_REST)));
+            }
+            Accepting::Starved => {
+                if self.accept_again.is_some_and(|tick: Tick| tick.has_come(core.now.tick)) {
+                    self.accept_again = None;
+                    core.driver.resume_accepting();
+                }
+            }
+            Accepting::On => {
+                core.shard.accept_paused.set(0);
+            }
+            Accepting::Over => core.shard.accept_paused.set(0),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a reactor has besides its services, so that a service can be called with all of it.
+//! Not for phases: those are in the files named after them.
+
+use std::sync::Arc;
+
+use super::clock::Now;
+use super::drain;
+use super::mailbox::Fanout;
+use super::output::Output;
+use super::ranks::Ranks;
+use super::shard::Shard;
+use super::shared::Shared;
+use super::slots::Slots;
+use super::wheel::Wheel;
+use crate::conn::{CloseReason, Conn, Limits, Tick};
+use crate::io::{Driver, Token};
+use crate::proto::Tools;
+
+/// A connection that this turn ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doomed {
+    pub token: Token,
+    pub reason: CloseReason,
+    pub reset: bool,
+}
+
+/// The reactor's own state.
+pub(super) struct Core {
+    pub id: usize,
+    pub driver: Box<dyn Driver>,
+    pub slots: Slots,
+    pub wheel: Wheel,
+    pub output: Output,
+    pub tools: Tools,
+    pub limits: Limits,
+    pub shared: Arc<Shared>,
+    pub shard: Arc<Shard>,
+    pub now: Now,
+    pub random: fastrand::Rng,
+    /// Open connections of each route.
+    pub members: Vec<Vec<u32>>,
+    /// Routes whose handlers have been seen to publish.
+    pub publishes: Vec<bool>,
+    /// Ends with this turn.
+    pub doomed: Vec<Doomed>,
+    /// Delivered in this turn, to be timed once written.
+    pub fanouts: Vec<Arc<Fanout>>,
+    /// Publishers that wait for a mailbox to drain.
+    pub waiting: Vec<Token>,
+    /// Were not read further until their outboxes drained, which they have.
+    pub drained_outboxes: Vec<Token>,
+    /// Mail was left for the next turn.
+    pub has_mail: bool,
+    /// Unsent backlogs and unfinished messages, by size.
+    pub outboxes: Ranks,
+    pub inboxes: Ranks,
+    /// Connections that the descriptor table has room for.
+    pub capacity: usize,
+    /// Connections beyond the limit that are being told so.
+    pub surplus: usize,
+    /// When the log was last told that descriptors ran out.
+    pub starved: Option<Tick>,
+    /// A drain's window is over: who comes now is told to go elsewhere.
+    pub is_past_drain: bool,
+    /// Set while a drain is on: how its connections have ended.
+    pub drained: Option<drain::Tally>,
+}
+
+impl Core {
+    pub fn new(
+        id: usize,
+        mut driver: Box<dyn Driver>,
+        shared: Arc<Shared>,
+        capacity: usize,
+        seed: u64,
+    ) -> Self {
+        let real = driver.now();
+        let now = Now { tick: Tick::from_micros(real), micros: real, real };
+        let shard = shared.shards.get(id).map_or_else(Shard::new, Arc::clone);
+        shard.descriptors_allowed.set(capacity as u64);
+        let limits = Limits::from(&shared.limits);
+        let routes = shared.routes.len();
+        Core {
+            id,
+            driver,
+            slots: Slots::new(capacity + super::accept::SURPLUS),
+            wheel: Wheel::new(now.tick),
+            output: Output::default(),
+            tools: Tools::new(limits.message_size),
+            limits,
+            shared,
+            shard,
+            now,
+            random: fastrand::Rng::with_seed(seed),
+            members: vec![Vec::new(); routes],
+            publishes: vec![false; routes],
+            doomed: Vec::new(),
+            fanouts: Vec::new(),
+            waiting: Vec::new(),
+            drained_outboxes: Vec::new(),
+            has_mail: false,
+            outboxes: Ranks::default(),
+            inboxes: Ranks::default(),
+            capacity,
+            surplus: 0,
+            starved: None,
+            is_past_drain: false,
+            drained: None,
+        }
+    }
+
+    /// True if the next turn must not wait.
+    pub fn has_work(&self) -> bool {
+        self.has_mail
+            || self.output.len() > 0
+            || !self.drained_outboxes.is_empty()
+            || (!self.waiting.is_empty() && !self.shared.mailboxes.any_is_full())
+    }
+
+    /// Has the wheel look at a connection when its earliest deadline comes.
+    pub fn arm(&mut self, token: Token) {
+        let Some(conn) = self.slots.get(token) else { return };
+        let Some((tick, _)) = conn.deadline(&self.limits) else { return };
+        if let Some(tick) = conn.armed.want(self.now.tick, tick) {
+            self.wheel.insert(token, tick);
+        }
+    }
+
+    /// Has a connection end with this turn; the first reason counts.
+    pub fn doom(&mut self, token: Token, reason: CloseReason) {
+        self.doomed.push(Doomed { token, reason, reset: reason.resets() });
+    }
+
+    /// Brings the totals up to date with what a connection holds, and lets it rest if it may.
+    pub fn account(&mut self, token: Token) {
+        let Some(conn) = self.slots.get(token) else { return };
+        let inbox = conn.inbox_bytes();
+        let Some(active) = conn.active() else { return };
+        let outbox = active.outbox.bytes();
+        if outbox != active.outbox_counted {
+            let [rank, _] = &mut active.ranks;
+            self.outboxes.change(token.index, rank, active.outbox_counted, outbox);
+            active.outbox_counted = outbox;
+        }
+        if inbox != active.inbox_charged {
+            let [_, rank] = &mut active.ranks;
+            self.inboxes.change(token.index, rank, active.inbox_charged, inbox);
+            self.shared.inbox_budget.charge(inbox);
+            self.shared.inbox_budget.release(active.inbox_charged);
+            active.inbox_charged = inbox;
+        }
+        conn.rest();
+    }
+
+    /// Takes a connection out of all totals, as it is about to go.
+    pub fn unaccount(&mut self, index: u32, conn: &mut Conn) {
+        let Some(active) = conn.active() else { return };
+        let [outbox, inbox] = &mut active.ranks;
+        self.outboxes.change(index, outbox, active.outbox_counted, 0);
+        self.inboxes.change(index, inbox, active.inbox_charged, 0);
+        self.shared.inbox_budget.release(active.inbox_charged);
+        active.outbox.clear(&self.shared.outbox_budget);
+    }
+}

@@ -1,0 +1,141 @@
+//! The deadlines phase: who the wheel says to look at, and what is done about it.
+//! Not for when deadlines fall; each connection knows its own.
+
+use super::Reactor;
+use super::core::Core;
+use super::shard::Phase as BudgetedPhase;
+use crate::config::SlowConsumer;
+use crate::conn::{CloseReason, Deadline, Pause, RefusedReason, TICK_MICROS, Tick, Verdict};
+use crate::io::{Done, Token};
+use crate::proto::Answer;
+
+/// Entries looked at in one turn; the rest waits, so that a mass expiry starves nobody.
+const LOOKS: usize = 1024;
+
+impl Reactor {
+    /// Looks at the connections whose entries have come up.
+    pub(super) fn expire(&mut self) {
+        for look in 0..LOOKS {
+            let Some((tick, token)) = self.core.wheel.pop() else { return };
+            if look == 0 {
+                self.core.note_lag(tick);
+            }
+            let Some(conn) = self.core.slots.get(token) else { continue };
+            conn.armed.fired(tick);
+            self.look_at(token);
+            if self.core.output.is_full() {
+                self.core.flush();
+            }
+        }
+        self.core.shard.phase_carried_over[BudgetedPhase::Deadlines.index()].increment();
+    }
+
+    fn look_at(&mut self, token: Token) {
+        let mut has_read = false;
+        // Each verdict changes what is due next; a connection has fewer deadlines than this.
+        for _ in 0..Deadline::COUNT {
+            let core = &mut self.core;
+            let Core { slots, now, limits, random, .. } = core;
+            let Some(conn) = slots.get(token) else { return };
+            let Some((deadline, verdict)) = conn.expire(now.tick, limits, random) else { break };
+            if judges_silence(verdict) && !has_read {
+                has_read = true;
+                if self.read_once_more(token) {
+                    continue;
+                }
+            }
+            let core = &mut self.core;
+            if verdict == Verdict::Silent && core.is_only_slow(token) {
+                continue;
+            }
+            if let Some(counter) = core.shard.deadlines_expired.get(deadline.index()) {
+                counter.increment();
+            }
+            self.carry_out(token, verdict);
+            if self.core.doomed.last().is_some_and(|doomed| doomed.token == token) {
+                return;
+            }
+        }
+        self.core.arm(token);
+    }
+
+    fn carry_out(&mut self, token: Token, verdict: Verdict) {
+        let core = &mut self.core;
+        match verdict {
+            Verdict::Ping => core.queue_ping(token),
+            Verdict::Silent => core.doom(token, CloseReason::PongTimeout),
+            Verdict::Close(reason) => core.close(token, reason, None),
+            Verdict::Drop(reason) => core.doom(token, reason),
+            Verdict::Slow => core.slow(token),
+            Verdict::RequestTimeout => {
+                let advice = "the request took too long to arrive";
+                let answer = Answer::new(http::StatusCode::REQUEST_TIMEOUT, advice);
+                core.refuse(token, RefusedReason::HandshakeTimeout, &answer, false);
+            }
+            Verdict::Resume => self.resume(token, Pause::Rate),
+        }
+    }
+
+    /// Any byte still unread in the socket shows that the peer lives. True if there was something.
+    fn read_once_more(&mut self, token: Token) -> bool {
+        match self.core.driver.look(token) {
+            Some(Done::Received(token, chunk)) => self.received(token, chunk),
+            Some(Done::Ended(token, ending)) => self.core.ended(token, ending),
+            Some(Done::Accepted(_) | Done::Sent(..)) | None => return false,
+        }
+        true
+    }
+}
+
+/// Whether a verdict would be wrong if the peer had spoken and we had not yet listened.
+fn judges_silence(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Silent | Verdict::RequestTimeout => true,
+        Verdict::Close(reason) => {
+            matches!(reason, CloseReason::IdleTimeout | CloseReason::MessageTimeout)
+        }
+        Verdict::Drop(_) => true,
+        Verdict::Ping | Verdict::Slow | Verdict::Resume => false,
+    }
+}
+
+impl Core {
+    fn note_lag(&mut self, due: Tick) {
+        let late = u64::from(self.now.tick.since(due).0) * TICK_MICROS;
+        self.shard.tick_lag.observe_micros(late + self.now.micros % TICK_MICROS);
+    }
+
+    /// Data stood before the ping and the peer's kernel has taken some of it since.
+    fn is_only_slow(&mut self, token: Token) -> bool {
+        let Some(conn) = self.slots.get(token) else { return false };
+        if conn.active().is_none_or(|active| active.acknowledged.is_none()) {
+            return false;
+        }
+        let Some(acknowledged) = self.driver.acknowledged(token) else { return false };
+        conn.is_only_slow(acknowledged, self.now.tick)
+    }
+
+    /// The oldest unsent byte is too old: the slow-consumer policy. Dropping helps only if what is
+    /// overdue may be dropped; a frame that is partly written may not.
+    fn slow(&mut self, token: Token) {
+        let Some(conn) = self.slots.get(token) else { return };
+        if self.limits.slow_consumer == SlowConsumer::Close {
+            self.doom(token, CloseReason::WriteTimeout);
+            return;
+        }
+        let overdue = Tick(self.now.tick.0.wrapping_sub(self.limits.write.0));
+        let outbox = &mut conn.wake().outbox;
+        let dropped = outbox.drop_overdue(overdue, &self.shared.outbox_budget);
+        let is_stuck = outbox.oldest().is_some_and(|oldest| oldest.has_come(overdue));
+        match self.limits.slow_consumer {
+            SlowConsumer::DropNewest => self.shard.frames_dropped_newest.add(dropped),
+            _ => self.shard.frames_dropped_oldest.add(dropped),
+        }
+        if is_stuck {
+            self.doom(token, CloseReason::WriteTimeout);
+        } else {
+            self.account(token);
+        }
+    }
+
+}

@@ -1,0 +1,141 @@
+//! Fan-out: a frame is encoded once and queued for every member of a route, on every reactor.
+//! Not for deciding who receives: whoever is open on the route does.
+
+use std::sync::Arc;
+
+use super::Reactor;
+use super::core::Core;
+use super::drain::Drain;
+use super::mailbox::{Fanout, Mail};
+use super::shard::Phase as BudgetedPhase;
+use crate::conn::{Frame, Limits, NOWHERE, Pause};
+use crate::io::Token;
+use crate::proto::{Kind, encode_into, frame_length};
+
+/// Deliveries in one turn, after which mail waits for the next one. A single fan-out is never cut.
+const DELIVERIES: usize = 16 * 1024;
+
+/// Pieces of mail taken in one turn.
+const MAILS: usize = 1024;
+
+impl Core {
+    /// Sends a message to all members of a route, on every reactor, this one too: its turn comes
+    /// in the mailbox phase, as everywhere.
+    pub fn publish(&mut self, route: u16, kind: Kind, payload: &[u8]) {
+        let mut bytes = Vec::with_capacity(frame_length(payload.len()));
+        encode_into(&mut bytes, kind, payload);
+        let frame = Frame::shared(bytes.into());
+        let reactors = self.shared.mailboxes.len();
+        let fanout = Fanout::new(route, frame, self.now.real, reactors);
+        if let Some(publishes) = self.publishes.get_mut(usize::from(route)) {
+            *publishes = true;
+        }
+        if self.shared.mailboxes.publish(&fanout) {
+            self.shard.mailbox_full.increment();
+        }
+    }
+
+    /// True if a connection's messages would go to a mailbox that is full.
+    #[inline]
+    pub fn must_wait_for_mail(&self, route: u16) -> bool {
+        self.shared.mailboxes.any_is_full()
+            && self.publishes.get(usize::from(route)).is_some_and(|publishes| *publishes)
+    }
+
+    fn deliver(&mut self, fanout: Arc<Fanout>) -> usize {
+        let route = usize::from(fanout.route);
+        let members = self.members.get_mut(route).map(std::mem::take).unwrap_or_default();
+        let number = self.output.share(fanout.frame.clone());
+        for &index in &members {
+            self.queue_shared(index, number, &fanout);
+        }
+        let delivered = members.len();
+        if let Some(place) = self.members.get_mut(route) {
+            *place = members;
+        }
+        fanout.queued(delivered as u64);
+        self.fanouts.push(fanout);
+        delivered
+    }
+
+    /// After the flush: what was delivered in this turn has been written.
+    pub fn complete_fanouts(&mut self) {
+        if self.fanouts.is_empty() {
+            return;
+        }
+        let now = self.driver.now();
+        for fanout in self.fanouts.drain(..) {
+            if fanout.written() {
+                self.shard.fanout_latency.observe_micros(now.saturating_sub(fanout.received));
+            }
+        }
+    }
+
+    /// Adds an open connection to its route's members.
+    pub fn join(&mut self, token: Token, route: u16) {
+        let Some(members) = self.members.get_mut(usize::from(route)) else { return };
+        if let Some(conn) = self.slots.get(token) {
+            conn.member = members.len() as u32;
+            members.push(token.index);
+        }
+    }
+
+    /// Takes the member at that place out; the last one moves there.
+    pub fn leave(&mut self, route: u16, place: u32) {
+        let Some(members) = self.members.get_mut(usize::from(route)) else { return };
+        if place == NOWHERE || place as usize >= members.len() {
+            return;
+        }
+        members.swap_remove(place as usize);
+        if let Some(&moved) = members.get(place as usize)
+            && let Some(conn) = self.slots.at(moved)
+        {
+            conn.member = place;
+        }
+    }
+}
+
+impl Reactor {
+    /// The mailbox phase.
+    pub(super) fn read_mail(&mut self) {
+        let mut deliveries = 0;
+        self.core.has_mail = true;
+        for _ in 0..MAILS {
+            let core = &mut self.core;
+            let Some(mail) = core.shared.mailboxes.take(core.id) else {
+                core.has_mail = false;
+                return;
+            };
+            core.shard.mailbox_messages.increment();
+            match mail {
+                Mail::Publish(fanout) => deliveries += core.deliver(fanout),
+                Mail::Reload(limits) => {
+                    core.limits = Limits::from(&*limits);
+                    core.tools.set_message_limit(core.limits.message_size);
+                }
+                Mail::Drain(window) => self.drain = Some(Drain::begin(&mut self.core, window)),
+                Mail::Stop => self.is_stopped = true,
+            }
+            if deliveries >= DELIVERIES {
+                break;
+            }
+            if self.core.output.is_full() {
+                self.core.flush();
+            }
+        }
+        self.core.shard.phase_carried_over[BudgetedPhase::Mailbox.index()].increment();
+    }
+
+    /// Publishers go on once no mailbox is full any more, and readers once theirs have drained.
+    pub(super) fn resume_waiting(&mut self) {
+        for token in std::mem::take(&mut self.core.drained_outboxes) {
+            self.resume(token, Pause::Outbox);
+        }
+        if self.core.waiting.is_empty() || self.core.shared.mailboxes.any_is_full() {
+            return;
+        }
+        for token in std::mem::take(&mut self.core.waiting) {
+            self.resume(token, Pause::Mailbox);
+        }
+    }
+}

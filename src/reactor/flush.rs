@@ -1,0 +1,246 @@
+//! Sending: one write for each connection that got output in this turn, and what comes of it.
+//! Not for deciding what is sent; by now it is encoded and admitted.
+
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+use super::core::Core;
+use super::output::{Kept, Touched};
+use crate::conn::{CloseReason, Conn, Frame, Pause, Phase};
+use crate::io::{Sending, Token};
+use crate::proto::walk_frames;
+
+/// Slices in one vectored write; far below the kernel's 1,024 (`IOV_MAX`).
+const PARTS: usize = 64;
+
+impl Core {
+    /// The flush phase: everything this turn has produced, connection by connection.
+    pub fn flush(&mut self) {
+        for place in 0..self.output.len() {
+            self.flush_place(place);
+        }
+        for place in 0..self.output.len() {
+            if let Some(touched) = self.output.take(place)
+                && let Some(conn) = self.slots.get(touched.token)
+            {
+                conn.output = crate::conn::NOWHERE;
+            }
+        }
+        self.output.clear();
+    }
+
+    /// Writes one connection's output ahead of the phase, to make room for more.
+    pub fn flush_one(&mut self, token: Token) {
+        let Some(conn) = self.slots.get(token) else { return };
+        let place = conn.output;
+        if place == crate::conn::NOWHERE {
+            self.send_backlog(token);
+        } else {
+            self.flush_place(place as usize);
+        }
+    }
+
+    fn flush_place(&mut self, place: usize) {
+        let Some(chain) = self.output.take(place) else { return };
+        let Some(conn) = self.slots.get(chain.token) else { return };
+        let has_backlog = conn.active().is_some_and(|active| !active.outbox.is_empty());
+        if has_backlog {
+            self.send_backlog(chain.token);
+        } else if chain.bytes > 0 {
+            self.write_chain(&chain);
+        } else {
+            self.after_sending(chain.token);
+        }
+    }
+
+    /// Writes a chain straight from the turn's output; what is not taken goes to the outbox.
+    fn write_chain(&mut self, chain: &Touched) {
+        let Core { driver, output, .. } = self;
+        let outcome = match output.only_slice(chain) {
+            Some(slice) => driver.send(chain.token, &[IoSlice::new(slice)]),
+            None => driver.send(chain.token, &output.slices(chain, PARTS)),
+        };
+        let sent = match outcome {
+            Sending::Taken(sent) => sent,
+            Sending::Pending => 0,
+            Sending::Failed(_) => {
+                self.doom(chain.token, CloseReason::PeerReset);
+                return;
+            }
+        };
+        self.shard.bytes_sent.add(sent as u64);
+        if sent == chain.bytes {
+            self.shard.messages_sent.add(u64::from(chain.messages));
+            if let Some(conn) = self.slots.get(chain.token) {
+                conn.sent(sent, chain.messages);
+                if conn.is_plain() {
+                    return;
+                }
+            }
+            self.after_sending(chain.token);
+            return;
+        }
+        self.keep_unsent(chain, sent);
+        if let Some(conn) = self.slots.get(chain.token) {
+            conn.wake().outbox.sending = outcome == Sending::Pending;
+        }
+        self.send_backlog(chain.token);
+    }
+
+    /// Moves the unsent part of a chain into the connection's outbox, frame by frame.
+    fn keep_unsent(&mut self, chain: &Touched, sent: usize) {
+        let Core { output, slots, now, shared, .. } = self;
+        let Some(conn) = slots.get(chain.token) else { return };
+        let budget = &shared.outbox_budget;
+        let mut kept = 0;
+        let outbox = &mut conn.wake().outbox;
+        for (piece, gone) in output.unsent(chain, sent) {
+            match piece {
+                Kept::Shared(frame) => {
+                    outbox.push_rest(frame.clone(), gone, true, now.tick, budget);
+                    kept += 1;
+                }
+                Kept::Fixed(bytes) => {
+                    let frame = Frame::own(Bytes::copy_from_slice(bytes));
+                    outbox.push_rest(frame, gone, false, now.tick, budget);
+                }
+                Kept::Frames(bytes) => {
+                    kept += keep_frames(outbox, bytes, gone, now.tick, budget);
+                }
+            }
+        }
+        let whole = chain.messages.saturating_sub(kept);
+        conn.sent(sent, whole);
+        self.shard.messages_sent.add(u64::from(whole));
+    }
+
+    /// Sends what is in the outbox until the kernel takes no more.
+    pub fn send_backlog(&mut self, token: Token) {
+        loop {
+            let Core { driver, slots, shared, shard, .. } = self;
+            let Some(conn) = slots.get(token) else { return };
+            let Some(active) = conn.active() else { break };
+            if active.outbox.sending || active.outbox.is_empty() {
+                break;
+            }
+            let mut parts = Vec::new();
+            active.outbox.parts(&mut parts, PARTS);
+            let outcome = driver.send(token, &parts);
+            drop(parts);
+            match outcome {
+                Sending::Taken(0) => break,
+                Sending::Taken(sent) => {
+                    let messages = active.outbox.taken(sent, &shared.outbox_budget);
+                    conn.sent(sent, messages);
+                    shard.bytes_sent.add(sent as u64);
+                    shard.messages_sent.add(u64::from(messages));
+                }
+                Sending::Pending => {
+                    active.outbox.sending = true;
+                    break;
+                }
+                Sending::Failed(_) => {
+                    self.doom(token, CloseReason::PeerReset);
+                    break;
+                }
+            }
+        }
+        self.after_sending(token);
+    }
+
+    /// A send that was under way in the driver is over.
+    pub fn send_completed(&mut self, token: Token, bytes: usize) {
+        let Some(conn) = self.slots.get(token) else { return };
+        if let Some(active) = conn.active() {
+            active.outbox.sending = false;
+            let messages = active.outbox.taken(bytes, &self.shared.outbox_budget);
+            conn.sent(bytes, messages);
+            self.shard.bytes_sent.add(bytes as u64);
+            self.shard.messages_sent.add(u64::from(messages));
+        }
+        let Some(conn) = self.slots.get(token) else { return };
+        self.output.mark(token, &mut conn.output);
+    }
+
+    /// What follows when bytes have left: a ping counts, a close is completed, reading goes on.
+    fn after_sending(&mut self, token: Token) {
+        let Some(conn) = self.slots.get(token) else { return };
+        let unsent = conn.active().map_or(0, |active| active.outbox.bytes());
+        let control_is_out = conn.active().is_none_or(|active| active.outbox.control_is_out());
+        if conn.has_ping_queued() && control_is_out {
+            conn.control_is_out(self.now.tick, self.now.micros);
+            self.remember_acknowledged(token);
+        }
+        let Some(conn) = self.slots.get(token) else { return };
+        if unsent == 0 && matches!(conn.phase(), Phase::Closing | Phase::Lingering) {
+            conn.start_close_clock(self.now.tick, &self.limits);
+            if conn.phase() == Phase::Lingering {
+                self.linger(token);
+            }
+        }
+        let Some(conn) = self.slots.get(token) else { return };
+        if conn.is_paused_for(Pause::Outbox) && unsent <= self.limits.outbox / 4 {
+            self.drained_outboxes.push(token);
+        }
+        self.account(token);
+        self.arm(token);
+    }
+
+    /// The last byte is with the kernel: shut our side, and go once the peer has done so too.
+    fn linger(&mut self, token: Token) {
+        let Some(conn) = self.slots.get(token) else { return };
+        let reason = conn.reason().unwrap_or(CloseReason::PeerGone);
+        if conn.shut() {
+            self.driver.finish(token);
+        }
+        if conn.is_peer_done() {
+            self.doom(token, reason);
+        }
+    }
+
+    /// Notes how far the peer's kernel has come when a ping leaves behind data that may still be
+    /// on its way: only then can silence mean slowness. An idle peer costs no system call.
+    fn remember_acknowledged(&mut self, token: Token) {
+        let Some(conn) = self.slots.get(token) else { return };
+        if conn.has_sent_data()
+            && let Some(acknowledged) = self.driver.acknowledged(token)
+        {
+            conn.ping_left_behind(acknowledged);
+        }
+    }
+}
+
+impl Conn {
+    /// Nothing beyond the message that was just sent is going on.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.is_resting() && self.phase() == Phase::Open && !self.has_ping_queued()
+    }
+}
+
+/// Queues encoded frames one by one, of which the first `gone` bytes have left; how many data
+/// frames that were.
+fn keep_frames(
+    outbox: &mut crate::conn::Outbox,
+    bytes: &[u8],
+    mut gone: usize,
+    now: crate::conn::Tick,
+    budget: &crate::conn::Budget,
+) -> u32 {
+    let mut rest = bytes;
+    let mut messages = 0;
+    for (length, is_data) in walk_frames(bytes) {
+        let (frame, after) = rest.split_at(length.min(rest.len()));
+        rest = after;
+        if gone >= length {
+            gone -= length;
+            continue;
+        }
+        let frame = Frame::own(Bytes::copy_from_slice(frame));
+        outbox.push_rest(frame, gone, is_data, now, budget);
+        messages += u32::from(is_data);
+        gone = 0;
+    }
+    messages
+}

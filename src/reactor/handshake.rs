@@ -1,0 +1,198 @@
+//! The first bytes of a connection: an HTTP head, answered by us in every case.
+//! Not for judging the request, which `proto` does, nor for limits on who may come.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use http::StatusCode;
+
+use super::Reactor;
+use super::core::Core;
+use super::outlet::Reach;
+use crate::conn::{CloseReason, Phase, RefusedReason};
+use crate::handler::{Connection, Opening, Reject};
+use crate::io::Token;
+use crate::proto::{Answer, HEAD_LIMIT, Head, Request, Upgrade, Wanted, classify, parse_head};
+
+impl Reactor {
+    /// Bytes of a request head, perhaps with more behind it.
+    pub(super) fn shake_hands(&mut self, token: Token, bytes: &mut [u8]) {
+        let Some(conn) = self.core.slots.get(token) else { return };
+        let held = conn.active().map(|active| std::mem::take(&mut active.held));
+        match held {
+            Some(mut held) if !held.is_empty() => {
+                held.extend_from_slice(bytes);
+                self.parse(token, &mut held);
+            }
+            _ => self.parse(token, bytes),
+        }
+        self.core.account(token);
+        self.core.arm(token);
+    }
+
+    fn parse(&mut self, token: Token, bytes: &mut [u8]) {
+        let head = parse_head(bytes, |request| self.answer(token, &request));
+        match head {
+            Head::Incomplete => {
+                let head = bytes.get(..bytes.len().min(HEAD_LIMIT)).unwrap_or_default();
+                self.core.hold(token, head);
+            }
+            Head::Refused(status) => {
+                let (reason, advice) = if status == StatusCode::BAD_REQUEST {
+                    (RefusedReason::BadRequest, "this is not an HTTP/1.1 request")
+                } else {
+                    (RefusedReason::HeadTooLarge, "the request head exceeds 8 KiB or 64 lines")
+                };
+                self.core.refuse(token, reason, &Answer::new(status, advice), false);
+            }
+            Head::Whole(length) => {
+                let is_open = self
+                    .core
+                    .slots
+                    .get(token)
+                    .is_some_and(|conn| conn.phase() == Phase::Open);
+                if is_open && let Some(rest) = bytes.get_mut(length..) {
+                    self.digest(token, rest);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, token: Token, request: &Request<'_>) {
+        let core = &mut self.core;
+        let Some(conn) = core.slots.get(token) else { return };
+        if conn.is_surplus() {
+            let answer = core.full();
+            core.refuse(token, RefusedReason::Full, &answer, request.method == "HEAD");
+            return;
+        }
+        let path = request.path();
+        let route = core.shared.routes.iter().position(|route| route.path == path);
+        match classify(request, route.is_some()) {
+            Wanted::Page { without_body } => {
+                let page = core.page();
+                core.queue_fixed(token, |out| page.write(out, without_body));
+                core.linger_for(token, CloseReason::HttpAnswered);
+            }
+            Wanted::Refused(answer) => {
+                let reason = refused_reason(answer.status);
+                core.refuse(token, reason, &answer, request.method == "HEAD");
+            }
+            Wanted::Upgrade(_) if core.is_past_drain => {
+                let answer = core.draining();
+                core.refuse(token, RefusedReason::Draining, &answer, false);
+            }
+            Wanted::Upgrade(upgrade) => {
+                if let Some(route) = route {
+                    self.open(token, request, &upgrade, route);
+                }
+            }
+        }
+    }
+
+    /// Asks the handler, and completes the handshake or refuses it.
+    fn open(&mut self, token: Token, request: &Request<'_>, upgrade: &Upgrade, route: usize) {
+        let core = &mut self.core;
+        let Some(conn) = core.slots.get(token) else { return };
+        let peer = conn.peer();
+        let shared = std::sync::Arc::clone(&core.shared);
+        let headers = request.headers();
+        let offered = || headers.elements("Sec-WebSocket-Protocol");
+        let subprotocol = shared.routes.get(route).and_then(|route| {
+            let wanted = |name: &&String| offered().any(|offer| offer == name.as_str());
+            route.subprotocols.iter().find(wanted).map(String::as_str)
+        });
+        // The 101 goes first, since what the handler sends must stand behind it; if the handler
+        // won't have the connection, all of it is taken back.
+        core.queue_fixed(token, |out| upgrade.write(out, subprotocol));
+        let opening = Opening {
+            path: request.path(),
+            query: request.query(),
+            headers: request.headers(),
+            peer,
+            subprotocol,
+        };
+        let Some(service) = self.services.get_mut(route) else { return };
+        let mut reach = Reach::new(core, token, route as u16, peer);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            service.open(&mut Connection::new(&mut reach), &opening)
+        }));
+        let closing = reach.closing.take();
+        match outcome {
+            Ok(Ok(state)) => {
+                core.opened(token, route as u16, state);
+                if let Some((code, text)) = closing {
+                    core.close(token, CloseReason::HandlerClosed, Some((code, &text)));
+                }
+            }
+            Ok(Err(reject)) => core.reject(token, &reject),
+            Err(_) => {
+                core.shard.handler_panics.increment();
+                let advice = "the handler failed";
+                core.reject(token, &Reject::new(500, advice));
+            }
+        }
+    }
+}
+
+impl Core {
+    fn opened(&mut self, token: Token, route: u16, state: u32) {
+        let Core { slots, limits, now, random, .. } = self;
+        let Some(conn) = slots.get(token) else { return };
+        conn.upgraded(route, now.tick, limits, random);
+        conn.state = state;
+        self.shard.connections_active.add(1);
+        self.join(token, route);
+    }
+
+    fn reject(&mut self, token: Token, reject: &Reject) {
+        let Some(conn) = self.slots.get(token) else { return };
+        if conn.totals().bytes_sent > 0 || !conn.is_resting() {
+            // The handler sent so much that the 101 has left already.
+            self.doom(token, CloseReason::HandshakeRefused);
+            return;
+        }
+        // Takes the 101 back.
+        self.output.take(conn.output as usize);
+        let answer = Answer::new(reject.status, &reject.advice);
+        self.refuse(token, RefusedReason::HandlerRefused, &answer, false);
+    }
+
+    /// Answers with an HTTP error; the connection ends once that has been sent.
+    pub fn refuse(
+        &mut self,
+        token: Token,
+        reason: RefusedReason,
+        answer: &Answer,
+        without_body: bool,
+    ) {
+        self.count_refused(reason);
+        self.queue_fixed(token, |out| answer.write(out, without_body));
+        let why = match reason {
+            RefusedReason::HandshakeTimeout => CloseReason::HandshakeTimeout,
+            RefusedReason::Full | RefusedReason::Draining => CloseReason::Refused,
+            _ => CloseReason::HandshakeRefused,
+        };
+        self.linger_for(token, why);
+    }
+
+    /// The page at `/`: what this is and what paths exist.
+    fn page(&self) -> Answer {
+        let mut answer = Answer::new(StatusCode::OK, "");
+        answer.body = "pulsewheel: a WebSocket server. These paths speak WebSocket:\n".to_owned();
+        for route in &self.shared.routes {
+            answer.body.push_str("  ");
+            answer.body.push_str(&route.path);
+            answer.body.push('\n');
+        }
+        answer
+    }
+}
+
+fn refused_reason(status: StatusCode) -> RefusedReason {
+    match status {
+        StatusCode::NOT_FOUND => RefusedReason::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => RefusedReason::MethodNotAllowed,
+        StatusCode::UPGRADE_REQUIRED => RefusedReason::WrongVersion,
+        _ => RefusedReason::BadRequest,
+    }
+}

@@ -1,0 +1,191 @@
+//! One event loop per core: the turn, the slab, the wheel, the mailbox.
+//! Not for sockets (see `io`), nor for what one connection does with its bytes (see `conn`).
+//!
+//! There is one turn, over any driver. Nothing reacts in the middle of something else: work is
+//! gathered, then done in its phase, and each phase has a budget.
+
+mod accept;
+mod clock;
+mod closing;
+mod core;
+mod deadlines;
+mod drain;
+mod fanout;
+mod flush;
+mod handshake;
+mod mailbox;
+mod meters;
+mod output;
+mod outlet;
+mod pressure;
+mod ranks;
+mod receive;
+pub mod shard;
+mod shared;
+mod slots;
+mod wheel;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::mailbox::{Fanout, Mail, Mailboxes};
+pub use self::shared::{RouteInfo, Shared};
+pub use self::wheel::Wheel;
+
+use self::clock::{Clock, micros_until};
+use self::core::Core;
+use self::drain::Drain;
+use crate::conn::Tick;
+use crate::handler::Service;
+use crate::io::{Accepting, Done, Driver};
+
+/// How long accepting rests after descriptors ran out, in ticks (100 ms).
+const ACCEPT_REST: u32 = 10;
+
+/// A thread's share of the server: its connections, and the services that its routes lead to.
+pub struct Reactor {
+    core: Core,
+    /// One for each route, in the order of `Shared::routes`.
+    services: Vec<Box<dyn Service>>,
+    clock: Clock,
+    drain: Option<Drain>,
+    accept_again: Option<Tick>,
+    is_stopped: bool,
+}
+
+/// What a reactor needs to know to begin.
+pub struct Setup {
+    /// Which one it is, from zero.
+    pub id: usize,
+    /// Sockets.
+    pub driver: Box<dyn Driver>,
+    /// One for each route of `shared`.
+    pub(crate) services: Vec<Box<dyn Service>>,
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+    /// Connections that its descriptor table has room for.
+    pub capacity: usize,
+    /// Seed of its jitter.
+    pub seed: u64,
+}
+
+impl Reactor {
+    /// A reactor that has not begun to turn.
+    pub fn new(setup: Setup) -> Self {
+        let Setup { id, mut driver, services, shared, capacity, seed } = setup;
+        let real = driver.now();
+        let clock = Clock::new(real);
+        let core = Core::new(id, driver, shared, capacity, seed);
+        Reactor { core, services, clock, drain: None, accept_again: None, is_stopped: false }
+    }
+
+    /// Turns until it is drained or stopped.
+    ///
+    /// # Errors
+    /// The driver has become unusable.
+    pub fn run(mut self) -> io::Result<()> {
+        while self.turn()? {}
+        Ok(())
+    }
+
+    /// One turn. False once there will be no other.
+    ///
+    /// # Errors
+    /// The driver has become unusable.
+    pub fn turn(&mut self) -> io::Result<bool> {
+        let timeout = self.timeout();
+        self.core.driver.wait(timeout.map(Duration::from_micros))?;
+        self.read_clock(timeout);
+        self.resume_waiting();
+        self.receive();
+        self.read_mail();
+        self.expire();
+        self.drain();
+        self.core.flush();
+        self.core.relieve();
+        self.core.complete_fanouts();
+        self.sweep();
+        self.report();
+        Ok(!self.is_over())
+    }
+
+    fn is_over(&self) -> bool {
+        let is_drained = self.drain.is_some()
+            && self.core.slots.len() == 0
+            && self.core.driver.accepting() == Accepting::Over;
+        self.is_stopped || is_drained
+    }
+
+    /// Microseconds until something is due.
+    fn timeout(&mut self) -> Option<u64> {
+        let core = &mut self.core;
+        if core.has_work() {
+            return Some(0);
+        }
+        let mut ticks = core.wheel.next(core.now.tick).map(|ticks| ticks.0);
+        let mut due_in = |n: u32| ticks = Some(ticks.map_or(n, |ticks| ticks.min(n)));
+        if core.driver.accepting() == Accepting::Starved {
+            due_in(ACCEPT_REST);
+        }
+        if self.drain.is_some() {
+            due_in(1);
+        }
+        // The turn has taken its time since the clock was read.
+        let spent = core.driver.now().saturating_sub(core.now.real);
+        ticks.map(|ticks| micros_until(&core.now, ticks).saturating_sub(spent))
+    }
+
+    /// The time is read once; everything in this turn uses it.
+    fn read_clock(&mut self, waited: Option<u64>) {
+        let core = &mut self.core;
+        let real = core.driver.now();
+        core.shard.turn_begins(real);
+        let (now, stalled) = self.clock.turn(real, waited);
+        core.now = now;
+        core.wheel.advance(now.tick);
+        if let Some(micros) = stalled {
+            core.shard.stalls.increment();
+            log::warn!(
+                "reactor {} could not run for {} ms; its deadlines were moved by as much",
+                core.id,
+                micros / 1000
+            );
+        }
+    }
+
+    /// What the driver has done: connections accepted, bytes received, sends completed.
+    fn receive(&mut self) {
+        while let Some(done) = self.core.driver.next() {
+            self.handle(done);
+            if self.core.output.is_full() {
+                self.core.flush();
+            }
+        }
+        self.check_accepting();
+    }
+
+    fn handle(&mut self, done: Done) {
+        match done {
+            Done::Accepted(peer) => self.core.admit(peer),
+            Done::Received(token, chunk) => self.received(token, chunk),
+            Done::Sent(token, bytes) => self.core.send_completed(token, bytes),
+            Done::Ended(token, ending) => self.core.ended(token, ending),
+        }
+    }
+
+    /// Keeps the gauges current; the counters count by themselves.
+    fn report(&mut self) {
+        let core = &mut self.core;
+        let shard = &core.shard;
+        shard.slots_used.set(core.slots.len() as u64);
+        shard.outbox_bytes.set(core.outboxes.bytes());
+        shard.inbox_bytes.set(core.inboxes.bytes());
+        shard.wheel_entries.set(core.wheel.entries());
+        shard.mailbox_bytes.set(core.shared.mailboxes.bytes(core.id) as u64);
+        shard.descriptors_used.set(core.driver.descriptors());
+        let took = core.driver.now().saturating_sub(core.now.real);
+        shard.turn_duration.observe_micros(took);
+        shard.turn_ends();
+    }
+}

@@ -1,0 +1,249 @@
+//! What this turn has produced, for whom: bytes in one arena, shared frames, and who gets which.
+//! Not for what the kernel would not take: that moves to the connection's outbox.
+//!
+//! It spares the usual message every allocation: an echo is encoded into the arena, written from
+//! there at the end of the turn, and forgotten.
+
+use std::io::IoSlice;
+
+use crate::conn::{Frame, NOWHERE};
+use crate::io::Token;
+
+/// The arena is written out early when it holds this many bytes.
+pub const ARENA_LIMIT: usize = 256 * 1024;
+
+/// So many pieces of output may stand in one turn before it is written out early.
+pub const SEGMENT_LIMIT: usize = 128 * 1024;
+
+/// One connection's output of this turn: a chain of segments.
+#[derive(Clone, Copy, Debug)]
+pub struct Touched {
+    pub token: Token,
+    first: u32,
+    last: u32,
+    /// Bytes in the chain.
+    pub bytes: usize,
+    /// Data messages in the chain.
+    pub messages: u32,
+}
+
+/// A run of bytes that belongs to one connection.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    next: u32,
+    piece: Piece,
+}
+
+/// Where a segment's bytes are.
+#[derive(Clone, Copy, Debug)]
+enum Piece {
+    /// Whole WebSocket frames in the arena.
+    Frames { start: usize, end: usize },
+    /// An HTTP answer or a close frame in the arena: nothing in it may be dropped.
+    Fixed { start: usize, end: usize },
+    /// A frame for many.
+    Shared(u32),
+}
+
+/// A segment's bytes, ready to be kept elsewhere.
+pub enum Kept<'a> {
+    /// Whole frames of one connection.
+    Frames(&'a [u8]),
+    /// Bytes that may not be dropped.
+    Fixed(&'a [u8]),
+    /// A frame for many.
+    Shared(&'a Frame),
+}
+
+/// One turn's output. Its vectors keep their room from turn to turn.
+#[derive(Default)]
+pub struct Output {
+    arena: Vec<u8>,
+    segments: Vec<Segment>,
+    frames: Vec<Frame>,
+    touched: Vec<Touched>,
+}
+
+impl Output {
+    /// The entry for a connection, whose place in the list `place` remembers.
+    fn touch(&mut self, token: Token, place: &mut u32) -> usize {
+        if *place == NOWHERE {
+            *place = self.touched.len() as u32;
+            let none = Touched { token, first: NOWHERE, last: NOWHERE, bytes: 0, messages: 0 };
+            self.touched.push(none);
+        }
+        *place as usize
+    }
+
+    /// Has the connection flushed at the end of the turn, though nothing new is in the arena.
+    pub fn mark(&mut self, token: Token, place: &mut u32) {
+        self.touch(token, place);
+    }
+
+    /// Appends what `write` encodes: `messages` whole frames.
+    #[inline]
+    pub fn frames(
+        &mut self,
+        token: Token,
+        place: &mut u32,
+        messages: u32,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let start = self.arena.len();
+        write(&mut self.arena);
+        let end = self.arena.len();
+        let at = self.touch(token, place);
+        self.append(at, Piece::Frames { start, end }, end - start, messages);
+    }
+
+    /// Appends bytes that are not data and may not be dropped.
+    pub fn fixed(&mut self, token: Token, place: &mut u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.arena.len();
+        write(&mut self.arena);
+        let end = self.arena.len();
+        let at = self.touch(token, place);
+        self.append(at, Piece::Fixed { start, end }, end - start, 0);
+    }
+
+    /// Keeps a frame for the turn; the number to give to `shared`.
+    pub fn share(&mut self, frame: Frame) -> u32 {
+        self.frames.push(frame);
+        (self.frames.len() - 1) as u32
+    }
+
+    /// Appends a shared frame.
+    #[inline]
+    pub fn shared(&mut self, token: Token, place: &mut u32, frame: u32, length: usize) {
+        let at = self.touch(token, place);
+        self.append(at, Piece::Shared(frame), length, 1);
+    }
+
+    fn append(&mut self, at: usize, piece: Piece, bytes: usize, messages: u32) {
+        let Some(touched) = self.touched.get_mut(at) else { return };
+        touched.bytes += bytes;
+        touched.messages += messages;
+        let last = self.segments.get_mut(touched.last as usize);
+        // Neighbours in the arena become one write.
+        if let (Some(segment), Piece::Frames { start, end }) = (last, piece)
+            && let Piece::Frames { end: last_end, .. } = &mut segment.piece
+            && *last_end == start
+        {
+            *last_end = end;
+            return;
+        }
+        let new = self.segments.len() as u32;
+        match self.segments.get_mut(touched.last as usize) {
+            Some(last) => last.next = new,
+            None => touched.first = new,
+        }
+        touched.last = new;
+        self.segments.push(Segment { next: NOWHERE, piece });
+    }
+
+    /// Bytes that a connection has in this turn's output.
+    #[inline]
+    pub fn bytes_for(&self, place: u32) -> usize {
+        self.touched.get(place as usize).map_or(0, |touched| touched.bytes)
+    }
+
+    /// True once this turn's output should be written before more is made.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.arena.len() >= ARENA_LIMIT || self.segments.len() >= SEGMENT_LIMIT
+    }
+
+    /// How many connections have output.
+    pub fn len(&self) -> usize {
+        self.touched.len()
+    }
+
+    /// Takes one connection's chain; its entry stays, empty.
+    #[inline]
+    pub fn take(&mut self, place: usize) -> Option<Touched> {
+        let touched = self.touched.get_mut(place)?;
+        let taken = *touched;
+        *touched = Touched { first: NOWHERE, last: NOWHERE, bytes: 0, messages: 0, ..taken };
+        Some(taken)
+    }
+
+    /// The bytes of a chain that is a single slice, as nearly all are.
+    #[inline]
+    pub fn only_slice(&self, chain: &Touched) -> Option<&[u8]> {
+        if chain.first != chain.last {
+            return None;
+        }
+        self.segments.get(chain.first as usize).map(|segment| self.slice(segment))
+    }
+
+    /// The slices of a chain, up to `room` of them.
+    pub fn slices(&self, chain: &Touched, room: usize) -> Vec<IoSlice<'_>> {
+        let mut next = chain.first;
+        let segments = std::iter::from_fn(|| {
+            let segment = self.segments.get(next as usize)?;
+            next = segment.next;
+            Some(IoSlice::new(self.slice(segment)))
+        });
+        segments.take(room).collect()
+    }
+
+    fn slice(&self, segment: &Segment) -> &[u8] {
+        match self.kept(segment) {
+            Kept::Frames(bytes) | Kept::Fixed(bytes) => bytes,
+            Kept::Shared(frame) => frame.bytes(),
+        }
+    }
+
+    /// The segments of a chain with how many of their first bytes are gone, given that `sent`
+    /// bytes of the chain are.
+    pub fn unsent<'a>(
+        &'a self,
+        chain: &Touched,
+        sent: usize,
+    ) -> impl Iterator<Item = (Kept<'a>, usize)> {
+        let mut next = chain.first;
+        let mut sent = sent;
+        std::iter::from_fn(move || {
+            loop {
+                let segment = self.segments.get(next as usize)?;
+                next = segment.next;
+                let kept = self.kept(segment);
+                let length = match &kept {
+                    Kept::Frames(bytes) | Kept::Fixed(bytes) => bytes.len(),
+                    Kept::Shared(frame) => frame.len(),
+                };
+                let gone = sent.min(length);
+                sent -= gone;
+                if gone < length {
+                    return Some((kept, gone));
+                }
+            }
+        })
+    }
+
+    fn kept(&self, segment: &Segment) -> Kept<'_> {
+        match segment.piece {
+            Piece::Frames { start, end } => {
+                Kept::Frames(self.arena.get(start..end).unwrap_or_default())
+            }
+            Piece::Fixed { start, end } => {
+                Kept::Fixed(self.arena.get(start..end).unwrap_or_default())
+            }
+            Piece::Shared(frame) => match self.frames.get(frame as usize) {
+                Some(frame) => Kept::Shared(frame),
+                None => Kept::Fixed(&[]),
+            },
+        }
+    }
+
+    /// Forgets all: everything was written or kept.
+    pub fn clear(&mut self) {
+        self.touched.clear();
+        self.segments.clear();
+        self.frames.clear();
+        self.arena.clear();
+        // One large message must not cost its size for good.
+        self.arena.shrink_to(ARENA_LIMIT);
+        self.segments.shrink_to(SEGMENT_LIMIT / 8);
+        self.touched.shrink_to(SEGMENT_LIMIT / 8);
+    }
+}

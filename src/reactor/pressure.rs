@@ -1,0 +1,77 @@
+//! The process-wide budgets: while one is overspent, the largest gives way first.
+//! Not for the bound of a single connection; that is looked at when something is queued for it.
+//!
+//! Each reactor answers for its own share: while the whole process is over, a reactor sheds until
+//! it is below the share, or the process below the budget. Since what reactors hold is never less
+//! than what is charged, one of them is always above its share while the budget is overspent.
+
+use super::core::Core;
+use crate::conn::{Budget, CloseReason};
+
+impl Core {
+    /// After the flush, when what the kernel would take is gone: sheds if memory is short.
+    pub fn relieve(&mut self) {
+        if self.shared.outbox_budget.is_overspent() {
+            self.shed_outboxes();
+        }
+        if self.shared.inbox_budget.is_overspent() {
+            self.shed_inboxes();
+        }
+    }
+
+    /// What this reactor may hold while the budget is overspent.
+    fn share(&self, budget: &Budget) -> u64 {
+        budget.limit() / self.shared.mailboxes.len().max(1) as u64
+    }
+
+    fn shed_outboxes(&mut self) {
+        let share = self.share(&self.shared.outbox_budget);
+        while self.shared.outbox_budget.is_overspent() && self.outboxes.bytes() > share {
+            let Some(index) = self.outboxes.largest() else { break };
+            let token = self.slots.token(index);
+            self.forget_held(index);
+            self.shard.outbox_sheds.increment();
+            self.doom_now(token, CloseReason::OutboxShed);
+        }
+        self.pass_on(self.shared.outbox_budget.is_overspent());
+    }
+
+    fn shed_inboxes(&mut self) {
+        let share = self.share(&self.shared.inbox_budget);
+        while self.shared.inbox_budget.is_overspent() && self.inboxes.bytes() > share {
+            let Some(index) = self.inboxes.largest() else { break };
+            let token = self.slots.token(index);
+            self.shard.inbox_sheds.increment();
+            let reason = CloseReason::InboxShed;
+            self.fail(token, reason, reason.text());
+            self.give_up_input(index);
+        }
+        self.pass_on(self.shared.inbox_budget.is_overspent());
+    }
+
+    /// The others may hold what is too much, and may be asleep.
+    fn pass_on(&self, is_still_overspent: bool) {
+        if is_still_overspent {
+            self.shared.mailboxes.wake_all();
+        }
+    }
+
+    /// Gives the unsent bytes of a doomed connection back at once.
+    fn forget_held(&mut self, index: u32) {
+        let Some(conn) = self.slots.at(index) else { return };
+        let Some(active) = conn.active() else { return };
+        active.outbox.clear(&self.shared.outbox_budget);
+        let [rank, _] = &mut active.ranks;
+        self.outboxes.change(index, rank, active.outbox_counted, 0);
+        active.outbox_counted = 0;
+    }
+
+    /// Gives the unfinished input of a failed connection back at once.
+    fn give_up_input(&mut self, index: u32) {
+        let token = self.slots.token(index);
+        let Some(conn) = self.slots.at(index) else { return };
+        conn.forget_unfinished();
+        self.account(token);
+        self.flush_one(token);
+    }
+}

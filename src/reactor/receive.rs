@@ -1,0 +1,240 @@
+//! Bytes from a peer become messages for its handler, as long as nothing says to wait.
+//! Not for the first bytes, which are HTTP: see `handshake`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Reactor;
+use super::core::Core;
+use super::outlet::Reach;
+use super::shard::PauseCause;
+use crate::config::RatePolicy;
+use crate::conn::{CloseReason, Pause, Phase, TICK_MICROS, Ticks};
+use crate::handler::Connection;
+use crate::io::{Chunk, Token};
+use crate::proto::{Incoming, Input, Message, Violation};
+
+impl Reactor {
+    /// Bytes came from a connection.
+    pub(super) fn received(&mut self, token: Token, mut chunk: Chunk) {
+        let core = &mut self.core;
+        let length = chunk.len();
+        if let Some(conn) = core.slots.get(token) {
+            conn.received(length, core.now.tick, &core.limits);
+            core.shard.bytes_received.add(length as u64);
+            self.digest(token, chunk.bytes());
+        }
+        self.core.driver.recycle(chunk);
+    }
+
+    /// Does with bytes what the connection's phase asks for.
+    pub(super) fn digest(&mut self, token: Token, bytes: &mut [u8]) {
+        let Some(conn) = self.core.slots.get(token) else { return };
+        match conn.phase() {
+            Phase::Handshake => self.shake_hands(token, bytes),
+            Phase::Open if conn.is_paused() => {
+                self.core.hold(token, bytes);
+                self.core.account(token);
+            }
+            Phase::Open => self.messages(token, bytes),
+            Phase::Closing => self.core.await_close(token, bytes),
+            Phase::Lingering => {}
+        }
+    }
+
+    fn messages(&mut self, token: Token, bytes: &mut [u8]) {
+        let mut input = Input::new(bytes);
+        loop {
+            let core = &mut self.core;
+            if !input.rest().is_empty()
+                && let Some(pause) = core.must_pause(token)
+            {
+                core.hold(token, input.rest());
+                core.pause(token, pause);
+                break;
+            }
+            let Core { slots, tools, now, limits, .. } = core;
+            let Some(conn) = slots.get(token) else { return };
+            match conn.decode(&mut input, tools, now.tick, limits) {
+                Ok(None) => break,
+                Ok(Some(incoming)) => self.take_in(token, incoming),
+                Err(violation) => {
+                    core.fail(token, reason_for(violation), &violation.to_string());
+                    break;
+                }
+            }
+            if !self.core.is_open(token) {
+                break;
+            }
+        }
+        let core = &mut self.core;
+        if core.slots.get(token).is_some_and(|conn| !conn.is_resting()) {
+            core.account(token);
+            core.arm(token);
+        }
+    }
+
+    fn take_in(&mut self, token: Token, incoming: Incoming<'_>) {
+        match incoming {
+            Incoming::Message(message) => self.deliver(token, message),
+            Incoming::Assembled(tungstenite::Message::Text(text)) => {
+                self.deliver(token, Message::Text(text.as_str()));
+            }
+            Incoming::Assembled(message) => {
+                self.deliver(token, Message::Binary(&message.into_data()));
+            }
+            Incoming::Ping => {
+                let reply = std::mem::take(&mut self.core.tools.reply);
+                self.core.queue_control(token, &reply);
+                self.core.tools.reply = reply;
+            }
+            Incoming::Pong => {
+                let core = &mut self.core;
+                core.shard.pongs_received.increment();
+                let micros = core.now.micros;
+                if let Some(rtt) = core.slots.get(token).and_then(|conn| conn.round_trip(micros)) {
+                    core.shard.heartbeat_rtt.observe_micros(rtt);
+                }
+            }
+            Incoming::Close(close) => {
+                let code = close.map(|close| u16::from(close.code));
+                self.core.peer_closes(token, code);
+            }
+        }
+    }
+
+    /// Gives one message to its handler. If that panics, only this connection pays for it.
+    fn deliver(&mut self, token: Token, message: Message<'_>) {
+        let core = &mut self.core;
+        core.shard.messages_received.increment();
+        if !core.spend_token(token) {
+            core.close(token, CloseReason::RateLimited, None);
+            return;
+        }
+        let Some(conn) = core.slots.get(token) else { return };
+        let (route, state, peer) = (conn.route, conn.state, conn.peer());
+        let Some(service) = self.services.get_mut(usize::from(route)) else { return };
+        let mut reach = Reach::new(core, token, route, peer);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            service.message(&mut Connection::new(&mut reach), state, message);
+        }));
+        let closing = reach.closing.take();
+        if outcome.is_err() {
+            core.panicked(token);
+        } else if let Some((code, text)) = closing {
+            core.close(token, CloseReason::HandlerClosed, Some((code, &text)));
+        }
+    }
+
+    /// One reason for not reading from a peer is gone: if it was the last, decode what is held,
+    /// then read on.
+    pub(super) fn resume(&mut self, token: Token, why: Pause) {
+        let core = &mut self.core;
+        let Some(conn) = core.slots.get(token) else { return };
+        if !conn.resume(why, core.now.tick) {
+            return;
+        }
+        let mut held = std::mem::take(&mut conn.wake().held);
+        if !held.is_empty() {
+            self.digest(token, &mut held);
+        }
+        let core = &mut self.core;
+        if core.slots.get(token).is_some_and(|conn| !conn.is_paused()) {
+            core.driver.receive(token, true);
+        }
+        core.account(token);
+        core.arm(token);
+    }
+}
+
+impl Core {
+    fn is_open(&mut self, token: Token) -> bool {
+        self.slots.get(token).is_some_and(|conn| conn.phase() == Phase::Open)
+    }
+
+    /// Whether the next message must wait, and for what.
+    #[inline]
+    fn must_pause(&mut self, token: Token) -> Option<Pause> {
+        if self.relieve_one(token) {
+            return Some(Pause::Outbox);
+        }
+        let conn = self.slots.get(token)?;
+        if self.shared.mailboxes.any_is_full() {
+            let route = conn.route;
+            if self.must_wait_for_mail(route) {
+                return Some(Pause::Mailbox);
+            }
+        }
+        self.rate_wait(token).map(|_| Pause::Rate)
+    }
+
+    /// Microseconds until a message of this peer conforms to its rate and the total one.
+    #[inline]
+    fn rate_wait(&mut self, token: Token) -> Option<u64> {
+        let total = self.shared.total_rate.wait(self.now.micros);
+        let own = match (&self.limits.rate, self.limits.rate_policy) {
+            (Some(pace), RatePolicy::Pause) => {
+                self.slots.get(token)?.bucket().wait(pace, self.now.micros)
+            }
+            _ => None,
+        };
+        total.max(own)
+    }
+
+    /// Takes a token for a message. False if there is none and the policy is to close.
+    #[inline]
+    fn spend_token(&mut self, token: Token) -> bool {
+        self.shared.total_rate.take(self.now.micros);
+        let Some(pace) = &self.limits.rate else { return true };
+        let Some(conn) = self.slots.get(token) else { return true };
+        let micros = self.now.micros;
+        let conforms = conn.bucket().wait(pace, micros).is_none();
+        conn.bucket().take(pace, micros);
+        conforms || self.limits.rate_policy == RatePolicy::Pause
+    }
+
+    /// Stops reading from a peer.
+    fn pause(&mut self, token: Token, why: Pause) {
+        let cause = match why {
+            Pause::Rate => PauseCause::Rate,
+            Pause::Outbox => PauseCause::Outbox,
+            Pause::Mailbox => PauseCause::Mailbox,
+        };
+        if let Some(counter) = self.shard.reads_paused.get(cause.index()) {
+            counter.increment();
+        }
+        let wait = self.rate_wait(token);
+        let now = self.now;
+        let Some(conn) = self.slots.get(token) else { return };
+        if conn.pause(why, now.tick) {
+            self.driver.receive(token, false);
+        }
+        match why {
+            Pause::Rate => {
+                let ticks = wait.unwrap_or(0).div_ceil(TICK_MICROS).clamp(1, 1 << 30);
+                conn.resume_at(now.tick.plus(Ticks(ticks as u32)));
+            }
+            Pause::Mailbox => self.waiting.push(token),
+            // `after_sending` resumes it.
+            Pause::Outbox => {}
+        }
+    }
+
+    /// Keeps received bytes for later, because reading is paused.
+    pub fn hold(&mut self, token: Token, bytes: &[u8]) {
+        if let Some(conn) = self.slots.get(token)
+            && !bytes.is_empty()
+        {
+            let held = &mut conn.wake().held;
+            held.reserve_exact(bytes.len());
+            held.extend_from_slice(bytes);
+        }
+    }
+}
+
+fn reason_for(violation: Violation) -> CloseReason {
+    match violation {
+        Violation::Protocol(_) => CloseReason::ProtocolError,
+        Violation::Utf8 => CloseReason::InvalidUtf8,
+        Violation::TooBig => CloseReason::MessageTooBig,
+    }
+}

@@ -1,0 +1,187 @@
+//! The timing wheel: who is to be looked at when. One entry costs twelve bytes and O(1).
+//! Not for deadlines themselves: an entry names a connection and nothing more.
+//!
+//! `hierarchical_hash_wheel_timer` does the work. Around it stands what it lacks: a bitmap of
+//! coming ticks, so that an idle reactor sleeps through the empty ones, and a queue of what has
+//! fired, so that a mass expiry is dealt with in portions.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use hierarchical_hash_wheel_timer::wheels::quad_wheel::QuadWheelWithOverflow;
+
+use crate::conn::{Tick, Ticks};
+use crate::io::Token;
+
+/// Entries lie less than this many ticks ahead (see `conn::Armed`), so a bit for each names it.
+const SPAN: usize = 1 << 16;
+const WORDS: usize = SPAN / 64;
+
+/// A wheel and what has fired in it.
+pub struct Wheel {
+    wheel: QuadWheelWithOverflow<Token>,
+    /// The tick up to which the wheel has turned.
+    at: Tick,
+    /// Which of the next `SPAN` ticks have entries.
+    coming: Box<[u64; WORDS]>,
+    fired: VecDeque<(Tick, Vec<Token>)>,
+    entries: u64,
+}
+
+impl Wheel {
+    /// An empty wheel standing at `now`.
+    pub fn new(now: Tick) -> Self {
+        let mut wheel = QuadWheelWithOverflow::default();
+        // The crate's clock starts at zero; ours need not, and the cascade must agree with it.
+        wheel.skip(now.0);
+        Wheel {
+            wheel,
+            at: now,
+            coming: vec![0; WORDS].try_into().unwrap_or_else(|_| Box::new([0; WORDS])),
+            fired: VecDeque::new(),
+            entries: 0,
+        }
+    }
+
+    /// Has `token` come up at `tick`, or at the next tick if that has passed.
+    pub fn insert(&mut self, token: Token, tick: Tick) {
+        let ahead = tick.since(self.at).0.clamp(1, SPAN as u32 - 1);
+        let tick = self.at.plus(Ticks(ahead));
+        // One crate tick is one of its milliseconds.
+        let delay = Duration::from_millis(u64::from(ahead));
+        if self.wheel.insert_with_delay(token, delay).is_ok() {
+            self.entries += 1;
+            let (word, bit) = place(tick);
+            if let Some(word) = self.coming.get_mut(word) {
+                *word |= bit;
+            }
+        }
+    }
+
+    /// Turns the wheel up to `now`; what fires is kept for `pop`.
+    pub fn advance(&mut self, now: Tick) {
+        while self.at.is_before(now) {
+            self.at = self.at.plus(Ticks(1));
+            let fired = self.wheel.tick();
+            let (word, bit) = place(self.at);
+            if let Some(word) = self.coming.get_mut(word) {
+                *word &= !bit;
+            }
+            if !fired.is_empty() {
+                self.fired.push_back((self.at, fired));
+            }
+        }
+    }
+
+    /// The next entry that has fired, with the tick it was set for.
+    pub fn pop(&mut self) -> Option<(Tick, Token)> {
+        loop {
+            let (tick, tokens) = self.fired.front_mut()?;
+            if let Some(token) = tokens.pop() {
+                self.entries -= 1;
+                return Some((*tick, token));
+            }
+            self.fired.pop_front();
+        }
+    }
+
+    /// How long after `now` the next entry comes up; `None` if there is none.
+    pub fn next(&self, now: Tick) -> Option<Ticks> {
+        if !self.fired.is_empty() {
+            return Some(Ticks(0));
+        }
+        let ahead = self.next_ahead()?;
+        Some(self.at.plus(Ticks(ahead)).since(now))
+    }
+
+    /// Entries in the wheel, fired ones included.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Ticks from `at` to the next one with a bit: the rest of its word, then word by word.
+    fn next_ahead(&self) -> Option<u32> {
+        let start = self.at.plus(Ticks(1)).0 as usize % SPAN;
+        let (first, shift) = (start / 64, start % 64);
+        let rest = self.coming.get(first)? >> shift;
+        if rest != 0 {
+            return Some(1 + rest.trailing_zeros());
+        }
+        let mut ahead = 1 + (64 - shift) as u32;
+        for n in 1..=WORDS {
+            let word = self.coming.get((first + n) % WORDS)?;
+            if *word != 0 {
+                return Some(ahead + word.trailing_zeros());
+            }
+            ahead += 64;
+        }
+        None
+    }
+}
+
+fn place(tick: Tick) -> (usize, u64) {
+    let at = tick.0 as usize % SPAN;
+    (at / 64, 1 << (at % 64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(index: u32) -> Token {
+        Token { index, generation: 0 }
+    }
+
+    fn fired(wheel: &mut Wheel, now: Tick) -> Vec<(Tick, u32)> {
+        wheel.advance(now);
+        std::iter::from_fn(|| wheel.pop()).map(|(tick, token)| (tick, token.index)).collect()
+    }
+
+    /// Near the wrap of 32 bits too, and whatever the cascade's state at the start.
+    #[test]
+    fn every_entry_fires_at_its_tick_and_sleep_ends_there() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for start in [0, 1, 255, 256, 65_535, u32::MAX - 300, u32::MAX - 70_000, 1 << 31] {
+            let mut now = Tick(start);
+            let mut wheel = Wheel::new(now);
+            let mut expected: Vec<(u32, u32)> = (0..500)
+                .map(|index| {
+                    let ahead = random.u32(1..60_000);
+                    wheel.insert(token(index), now.plus(Ticks(ahead)));
+                    (ahead, index)
+                })
+                .collect();
+            expected.sort_unstable();
+            let mut seen = Vec::new();
+            while let Some(sleep) = wheel.next(now) {
+                assert!(sleep.0 > 0);
+                now = now.plus(sleep);
+                let batch = fired(&mut wheel, now);
+                assert!(!batch.is_empty(), "woken for nothing");
+                seen.extend(batch.iter().map(|(tick, n)| (tick.since(Tick(start)).0, *n)));
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, expected);
+            assert_eq!(wheel.entries(), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_overdue_fires_at_the_next_tick() {
+        let mut wheel = Wheel::new(Tick(100));
+        wheel.insert(token(1), Tick(50));
+        assert_eq!(wheel.next(Tick(100)), Some(Ticks(1)));
+        assert_eq!(fired(&mut wheel, Tick(101)), [(Tick(101), 1)]);
+    }
+
+    #[test]
+    fn a_long_sleep_fires_everything_in_order() {
+        let mut wheel = Wheel::new(Tick(0));
+        for index in 0..1000 {
+            wheel.insert(token(index), Tick(1 + index * 50));
+        }
+        let ticks: Vec<_> = fired(&mut wheel, Tick(100_000)).iter().map(|(t, _)| t.0).collect();
+        assert_eq!(ticks.len(), 1000);
+        assert!(ticks.is_sorted());
+    }
+}

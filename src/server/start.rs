@@ -1,0 +1,346 @@
+//! From a configuration to turning reactors: limits, descriptor tables, listeners, threads.
+//! Not for what happens after; nothing here waits for a client.
+//!
+//! The order matters. What several threads use (wakers, Unix listeners) is made before any thread
+//! takes its own descriptor table; each thread then takes it first and opens its own listeners
+//! after. A listener that was open before would live on as a copy in every table.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Instant;
+
+use super::Served;
+use super::desk::Desk;
+use super::operate::{Notice, Running};
+use super::publisher::Publisher;
+use crate::admin;
+use crate::config::{Config, ListenAddress};
+use crate::handler::Factory;
+use crate::io::descriptors;
+use crate::io::listen::{self, Listener};
+use crate::io::{EpollDriver, Waker, memory};
+use crate::reactor::shard::Shard;
+use crate::reactor::{Mailboxes, Reactor, Setup, Shared};
+
+/// Descriptors of each table that are not for connections: standard streams, the log, the admin
+/// port, connections that are being refused, and some to spare.
+const RESERVE: u64 = 128;
+
+/// Descriptors that each reactor puts into every table: its epoll and its waker.
+const PER_REACTOR: u64 = 2;
+
+/// Fewer connections than this are worth a warning.
+const FEW_CONNECTIONS: usize = 4096;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address can't be listened on.
+    #[error("cannot listen on {address}: {source}{advice}")]
+    Listen {
+        /// As it was typed.
+        address: String,
+        /// What the kernel said.
+        source: io::Error,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The descriptor limit leaves no room for connections.
+    #[error(
+        "the limit of {limit} open descriptors leaves none for connections with {reactors} \
+         reactors; raise RLIMIT_NOFILE (ulimit -n) or lower --reactors"
+    )]
+    Descriptors {
+        /// The limit, after raising the soft one to the hard one.
+        limit: u64,
+        /// How many reactors were asked for.
+        reactors: usize,
+    },
+    /// There is nothing to serve.
+    #[error("no routes; give at least one --route PATH=HANDLER")]
+    NoRoutes,
+    /// The system would not give a thread, an epoll instance or the like.
+    #[error("cannot start a reactor: {0}")]
+    System(#[from] io::Error),
+}
+
+/// What a reactor's thread is given.
+struct Berth {
+    id: usize,
+    driver: EpollDriver,
+    shared: Arc<Shared>,
+    factories: Vec<Factory>,
+    capacity: usize,
+    is_private: bool,
+    is_pinned: bool,
+    unix: Arc<Vec<Listener>>,
+    ready: Sender<Result<Vec<SocketAddr>, StartError>>,
+    go: Receiver<()>,
+}
+
+pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, StartError> {
+    if routes.is_empty() {
+        return Err(StartError::NoRoutes);
+    }
+    memory::give_back_large_blocks();
+    let epoch = Instant::now();
+    let limit = descriptors::raise_limit()?;
+    let is_private = has_private_tables(&config);
+    let capacity = capacity(&config, limit, is_private)?;
+    probe(&config)?;
+    let (drivers, wakers) = drivers(config.reactors, epoch)?;
+    let tables = if is_private { config.reactors } else { 1 };
+    let max_connections = config.max_connections.unwrap_or(capacity.saturating_mul(tables));
+    let (infos, factories): (Vec<_>, Vec<_>) =
+        routes.into_iter().map(|served| (served.info, served.factory)).unzip();
+    let shards = (0..config.reactors).map(|_| Shard::new()).collect();
+    let mailboxes = Mailboxes::new(wakers, config.mailbox_limit);
+    let shared =
+        Arc::new(Shared::new(infos, mailboxes, shards, config.limits.clone(), max_connections));
+    let unix = Arc::new(unix_listeners(&config)?);
+
+    let (notices, inbox) = mpsc::channel();
+    let mut addresses: Vec<ListenAddress> = config.listen.clone();
+    let mut starters = Vec::new();
+    let mut threads = Vec::new();
+    for (id, driver) in drivers.into_iter().enumerate() {
+        let (ready, is_ready) = mpsc::channel();
+        let (starter, go) = mpsc::channel();
+        let berth = Berth {
+            id,
+            driver,
+            shared: Arc::clone(&shared),
+            factories: factories.clone(),
+            capacity,
+            is_private,
+            is_pinned: config.pin_cores,
+            unix: Arc::clone(&unix),
+            ready,
+            go,
+        };
+        threads.push(spawn(berth, addresses.clone(), notices.clone())?);
+        // One after the other, since the first one learns which port 0 became.
+        let bound = is_ready.recv().unwrap_or_else(|_| Err(thread_died()))?;
+        settle_ports(&mut addresses, &bound);
+        starters.push(starter);
+    }
+    drop(unix);
+    let publisher = Publisher::new(Arc::clone(&shared), epoch);
+    let desk = Arc::new(Desk::new(Arc::clone(&shared), publisher.clone()));
+    let admin = admin_port(&config, &desk)?;
+    for starter in starters {
+        // A thread that is gone has sent its notice.
+        let _ = starter.send(());
+    }
+    log_start(&config, &addresses, &admin, limit, is_private, max_connections);
+    Ok(Running::new(config, shared, desk, publisher, addresses, admin, threads, (notices, inbox)))
+}
+
+fn thread_died() -> StartError {
+    StartError::System(io::Error::other("a reactor's thread ended before it began"))
+}
+
+fn has_private_tables(config: &Config) -> bool {
+    if config.shared_descriptors {
+        return false;
+    }
+    let can = descriptors::can_unshare();
+    if !can {
+        log::warn!(
+            "this system does not let a thread have its own descriptor table (unshare); all \
+             reactors share one, so the limit of open descriptors holds for all of them together"
+        );
+    }
+    can
+}
+
+/// Connections that each reactor's table has room for.
+fn capacity(config: &Config, limit: u64, is_private: bool) -> Result<usize, StartError> {
+    let taken = RESERVE + PER_REACTOR * config.reactors as u64 + config.listen.len() as u64;
+    // A table shared by all is full when all together have filled it; each may take the most.
+    let _ = is_private;
+    match limit.checked_sub(taken) {
+        Some(room) if room > 0 => Ok(usize::try_from(room).unwrap_or(usize::MAX).min(1 << 24)),
+        _ => Err(StartError::Descriptors { limit, reactors: config.reactors }),
+    }
+}
+
+fn drivers(
+    reactors: usize,
+    epoch: Instant,
+) -> Result<(Vec<EpollDriver>, Vec<Waker>), StartError> {
+    let made: io::Result<Vec<_>> = (0..reactors).map(|_| EpollDriver::new(epoch)).collect();
+    Ok(made?.into_iter().unzip())
+}
+
+/// Nothing is started on an address that someone else serves.
+fn probe(config: &Config) -> Result<(), StartError> {
+    if config.takeover {
+        return Ok(());
+    }
+    let served = config.listen.iter().filter_map(|address| match address {
+        ListenAddress::Tcp(address) => Some(*address),
+        ListenAddress::Unix(_) => None,
+    });
+    for address in served.chain(config.admin) {
+        listen::probe(address).map_err(|source| refused(address.to_string(), source))?;
+    }
+    Ok(())
+}
+
+fn refused(address: String, source: io::Error) -> StartError {
+    let advice = match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; stop what listens there, choose another address, or give --takeover to replace a \
+             running pulsewheel"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+        _ => "",
+    };
+    StartError::Listen { address, source, advice }
+}
+
+fn unix_listeners(config: &Config) -> Result<Vec<Listener>, StartError> {
+    let paths = config.listen.iter().filter_map(|address| match address {
+        ListenAddress::Unix(path) => Some(path),
+        ListenAddress::Tcp(_) => None,
+    });
+    let bind = |path: &PathBuf| {
+        Listener::unix(path).map_err(|source| refused(format!("unix:{}", path.display()), source))
+    };
+    paths.map(bind).collect()
+}
+
+/// Puts the ports that were bound where port 0 was asked for.
+fn settle_ports(addresses: &mut [ListenAddress], bound: &[SocketAddr]) {
+    let tcp = addresses.iter_mut().filter_map(|address| match address {
+        ListenAddress::Tcp(address) => Some(address),
+        ListenAddress::Unix(_) => None,
+    });
+    for (address, bound) in tcp.zip(bound) {
+        *address = *bound;
+    }
+}
+
+fn spawn(
+    berth: Berth,
+    addresses: Vec<ListenAddress>,
+    notices: Sender<Notice>,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let thread = thread::Builder::new().name(format!("reactor-{}", berth.id));
+    Ok(thread.spawn(move || {
+        let id = berth.id;
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            moor(berth, &addresses)
+        }));
+        let error = match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("it panicked; this is a bug".to_owned()),
+        };
+        // The server may be gone already, having failed to start.
+        let _ = notices.send(Notice::ReactorEnded { id, error });
+    })?)
+}
+
+/// The thread of one reactor.
+fn moor(mut berth: Berth, addresses: &[ListenAddress]) -> io::Result<()> {
+    if berth.is_pinned
+        && let Err(error) = descriptors::pin_to_core(berth.id)
+    {
+        log::warn!("reactor {} can't be pinned to a core: {error}", berth.id);
+    }
+    if berth.is_private {
+        descriptors::unshare_table()?;
+    }
+    let bound = open_listeners(&mut berth, addresses);
+    let is_open = bound.is_ok();
+    if berth.ready.send(bound).is_err() || !is_open || berth.go.recv().is_err() {
+        return Ok(());
+    }
+    let services = berth.factories.iter().map(|make| make()).collect();
+    let reactor = Reactor::new(Setup {
+        id: berth.id,
+        driver: Box::new(berth.driver),
+        services,
+        shared: berth.shared,
+        capacity: berth.capacity,
+        seed: fastrand::u64(..),
+    });
+    reactor.run()
+}
+
+fn open_listeners(
+    berth: &mut Berth,
+    addresses: &[ListenAddress],
+) -> Result<Vec<SocketAddr>, StartError> {
+    let mut listeners = Vec::new();
+    let mut bound = Vec::new();
+    for address in addresses {
+        if let ListenAddress::Tcp(address) = address {
+            let listener =
+                Listener::tcp(*address).map_err(|source| refused(address.to_string(), source))?;
+            bound.extend(listener.address());
+            listeners.push(listener);
+        }
+    }
+    for original in berth.unix.iter() {
+        listeners.push(if berth.is_private {
+            Listener::claim_copy(original)
+        } else {
+            original.duplicate()?
+        });
+    }
+    // Slots and sockets are few until they are needed; this only reserves addresses for them.
+    let expected = berth.capacity.min(berth.shared.max_connections);
+    berth.driver.listen(listeners, expected)?;
+    Ok(bound)
+}
+
+fn admin_port(
+    config: &Config,
+    desk: &Arc<Desk>,
+) -> Result<Option<admin::AdminServer>, StartError> {
+    let Some(address) = config.admin else { return Ok(None) };
+    let fail = |source| refused(address.to_string(), source);
+    let listener = Listener::tcp(address).map_err(fail)?.into_std();
+    let service = Arc::clone(desk) as Arc<dyn admin::AdminService>;
+    admin::start(listener, config.admin_token.clone(), service).map(Some).map_err(fail)
+}
+
+fn log_start(
+    config: &Config,
+    addresses: &[ListenAddress],
+    admin: &Option<admin::AdminServer>,
+    limit: u64,
+    is_private: bool,
+    max_connections: usize,
+) {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let admin = admin.as_ref().map_or("off".to_owned(), |admin| admin.local_addr().to_string());
+    let tables = if is_private { "for each reactor" } else { "for all reactors together" };
+    log::info!(
+        "pulsewheel {} listens on {}; admin on {admin}; reactors: {}; descriptors: {limit} \
+         {tables}; connections: at most {max_connections}",
+        env!("CARGO_PKG_VERSION"),
+        addresses.join(", "),
+        config.reactors,
+    );
+    if max_connections < FEW_CONNECTIONS {
+        log::warn!(
+            "only {max_connections} connections fit; raise the limit of open descriptors \
+             (ulimit -n) or --max-connections"
+        );
+    }
+    if config.takeover {
+        log::info!(
+            "takeover: stop the old process with SIGTERM now. With net.ipv4.tcp_migrate_req=1 no \
+             connection that waits in its queue is reset"
+        );
+    }
+}
