@@ -50,6 +50,8 @@
 //! ```
 
 pub mod admin;
+#[doc(hidden)]
+pub mod bench;
 pub mod config;
 pub mod conn;
 pub mod handler;

@@ -23,7 +23,7 @@ pub enum Scenario {
     Echo {
         /// Flags of every scenario.
         #[command(flatten)]
-        common: Common,
+        load: Load,
         /// What is sent.
         #[command(flatten)]
         message: Message,
@@ -35,7 +35,7 @@ pub enum Scenario {
     Idle {
         /// Flags of every scenario.
         #[command(flatten)]
-        common: Common,
+        load: Load,
         /// At the end let every connection echo one message, to prove that it lives
         #[arg(long)]
         final_echo: bool,
@@ -50,7 +50,7 @@ pub enum Scenario {
     Broadcast {
         /// Flags of every scenario.
         #[command(flatten)]
-        common: Common,
+        load: Load,
         /// What is sent.
         #[command(flatten)]
         message: Message,
@@ -65,7 +65,7 @@ pub enum Scenario {
     Lifecycle {
         /// Flags of every scenario.
         #[command(flatten)]
-        common: Common,
+        load: Load,
         /// How long to rest before each look at the server's memory
         #[arg(long, default_value = "2s", value_name = "TIME", value_parser = units::duration)]
         pause: Duration,
@@ -89,7 +89,7 @@ pub enum Scenario {
 
 /// Flags that every scenario takes.
 #[derive(Args, Debug)]
-pub struct Common {
+pub struct Load {
     /// ws://HOST:PORT/PATH, or tcp://HOST:PORT for the same bytes without an upgrade
     #[arg(long, value_name = "URL")]
     pub url: String,
@@ -170,11 +170,11 @@ mod tests {
         let line = "x echo --url ws://h:1/ -c 1000 --size 16KiB --binary --pipeline 4 --pin 1,2 \
                     --duration 1m30s --output json";
         let line = CommandLine::try_parse_from(line.split_whitespace()).expect("good");
-        let Scenario::Echo { common, message, pipeline } = line.scenario else { panic!("echo") };
-        assert_eq!((common.connections, common.pin, pipeline), (1000, vec![1, 2], 4));
+        let Scenario::Echo { load, message, pipeline } = line.scenario else { panic!("echo") };
+        assert_eq!((load.connections, load.pin, pipeline), (1000, vec![1, 2], 4));
         assert_eq!((message.size, message.binary), (16_384, true));
-        assert_eq!(common.duration, Duration::from_secs(90));
-        assert_eq!(common.output, Output::Json);
+        assert_eq!(load.duration, Duration::from_secs(90));
+        assert_eq!(load.output, Output::Json);
     }
 
     #[test]

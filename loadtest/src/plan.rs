@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::args::{CommandLine, Common, Message, Output, Scenario};
+use crate::args::{CommandLine, Load, Message, Output, Scenario};
 use crate::error::Failure;
 use crate::script::{self, Idle, Scene};
 use crate::sources::Sources;
@@ -92,28 +92,28 @@ impl Plan {
     pub fn resolve(line: CommandLine) -> Result<Plan, Failure> {
         let word = Message { size: 20, text: true, binary: false };
         match line.scenario {
-            Scenario::Echo { common, message, pipeline } => {
-                let script = script::echo(common.warmup, common.duration);
-                Ok(Plan { pipeline, ..Plan::base("echo", common, message, script)? })
+            Scenario::Echo { load, message, pipeline } => {
+                let script = script::echo(load.warmup, load.duration);
+                Ok(Plan { pipeline, ..Plan::base("echo", load, message, script)? })
             }
-            Scenario::Idle { common, final_echo, speak_then_hold, mute } => {
+            Scenario::Idle { load, final_echo, speak_then_hold, mute } => {
                 let idle = Idle { speak_then_hold, final_echo, mute };
-                let script = script::idle(common.warmup, common.duration, idle);
-                Plan::base("idle", common, word, script)
+                let script = script::idle(load.warmup, load.duration, idle);
+                Plan::base("idle", load, word, script)
             }
-            Scenario::Broadcast { common, message, publishers, rate } => {
-                let publishers = publishers.min(common.connections as u32);
+            Scenario::Broadcast { load, message, publishers, rate } => {
+                let publishers = publishers.min(load.connections as u32);
                 if message.size < STAMP_DIGITS {
                     let least = format!("broadcast needs --size {STAMP_DIGITS} or more");
                     return Err(Failure::Usage(least));
                 }
                 positive("--rate", rate)?;
-                let script = script::broadcast(common.warmup, common.duration);
-                let base = Plan::base("broadcast", common, message, script)?;
+                let script = script::broadcast(load.warmup, load.duration);
+                let base = Plan::base("broadcast", load, message, script)?;
                 Ok(Plan { traffic: Traffic::FanOut { publishers, rate }, ..base })
             }
             Scenario::Lifecycle {
-                common,
+                load,
                 pause,
                 bulk,
                 bulk_at_a_time,
@@ -125,56 +125,56 @@ impl Plan {
                     let zero = "--bulk-at-a-time, --bulk-size and --fragment must be at least 1";
                     return Err(Failure::Usage(zero.to_owned()));
                 }
-                let script = script::lifecycle(common.duration, pause, bulk_at_most);
-                let connections = bulk.min(common.connections);
+                let script = script::lifecycle(load.duration, pause, bulk_at_most);
+                let connections = bulk.min(load.connections);
                 let bulk =
                     Bulk { connections, at_a_time: bulk_at_a_time, size: bulk_size, fragment };
-                Ok(Plan { bulk: Some(bulk), ..Plan::base("lifecycle", common, word, script)? })
+                Ok(Plan { bulk: Some(bulk), ..Plan::base("lifecycle", load, word, script)? })
             }
         }
     }
 
     fn base(
         scenario: &'static str,
-        common: Common,
+        load: Load,
         message: Message,
         script: Vec<Scene>,
     ) -> Result<Plan, Failure> {
-        if common.connections == 0 {
+        if load.connections == 0 {
             return Err(Failure::Usage("--connections must be at least 1".to_owned()));
         }
-        if common.connections > 1 << 24 {
+        if load.connections > 1 << 24 {
             return Err(Failure::Usage("--connections is at most 16777216".to_owned()));
         }
-        if common.duration.is_zero() {
+        if load.duration.is_zero() {
             return Err(Failure::Usage("--duration must be longer than 0".to_owned()));
         }
-        if let Some(rate) = common.connect_rate {
+        if let Some(rate) = load.connect_rate {
             positive("--connect-rate", rate)?;
         }
-        let target = Target::parse(&common.url)?;
+        let target = Target::parse(&load.url)?;
         let limit = sys::raise_descriptor_limit().map_err(Failure::system("RLIMIT_NOFILE"))?;
-        let (threads, private_tables) = threads(&common, limit)?;
-        let sources = Sources::resolve(&common.source_addr, &target, common.connections)?;
+        let (threads, private_tables) = threads(&load, limit)?;
+        let sources = Sources::resolve(&load.source_addr, &target, load.connections)?;
         Ok(Plan {
             scenario,
             target,
-            connections: common.connections,
-            connect_rate: common.connect_rate,
-            connect_timeout: common.connect_timeout,
+            connections: load.connections,
+            connect_rate: load.connect_rate,
+            connect_timeout: load.connect_timeout,
             threads,
             private_tables,
-            pin: common.pin,
+            pin: load.pin,
             sources,
             traffic: Traffic::Echo,
             pipeline: 1,
             size: message.size,
             text: !message.binary,
             bulk: None,
-            seed: common.seed,
-            server_pid: common.server_pid,
-            output: common.output,
-            quiet: common.quiet,
+            seed: load.seed,
+            server_pid: load.server_pid,
+            output: load.output,
+            quiet: load.quiet,
             script,
         })
     }
@@ -210,23 +210,18 @@ fn positive(flag: &str, value: f64) -> Result<(), Failure> {
 }
 
 /// How many threads, and whether each needs a descriptor table of its own.
-fn threads(common: &Common, limit: u64) -> Result<(usize, bool), Failure> {
+fn threads(load: &Load, limit: u64) -> Result<(usize, bool), Failure> {
     let room = usize::try_from(limit.saturating_sub(RESERVED_DESCRIPTORS)).unwrap_or(usize::MAX);
-    let enough = common.connections.div_ceil(room.max(1));
+    let enough = load.connections.div_ceil(room.max(1));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let usual = if common.pin.is_empty() { (cores / 2).max(1) } else { common.pin.len() };
-    let threads = match common.threads {
+    let usual = if load.pin.is_empty() { (cores / 2).max(1) } else { load.pin.len() };
+    let threads = match load.threads {
         Some(threads) if (threads as usize) < enough => {
             let threads = threads as usize;
-            return Err(Failure::Descriptors {
-                wanted: common.connections,
-                threads,
-                limit,
-                enough,
-            });
+            return Err(Failure::Descriptors { wanted: load.connections, threads, limit, enough });
         }
         Some(threads) => threads as usize,
-        None => usual.max(enough).min(common.connections),
+        None => usual.max(enough).min(load.connections),
     };
     Ok((threads, enough > 1))
 }
@@ -236,23 +231,23 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    fn common(flags: &str) -> Common {
+    fn load(flags: &str) -> Load {
         let line = format!("x idle --url ws://127.0.0.1:1/ {flags}");
         match CommandLine::try_parse_from(line.split_whitespace()).expect("good").scenario {
-            Scenario::Idle { common, .. } => common,
+            Scenario::Idle { load, .. } => load,
             _ => unreachable!("it was idle"),
         }
     }
 
     #[test]
     fn threads_follow_the_descriptor_limit() {
-        let (count, private) = threads(&common("-c 50000 --pin 1"), 20_000).expect("fits");
+        let (count, private) = threads(&load("-c 50000 --pin 1"), 20_000).expect("fits");
         assert_eq!((count, private), (3, true));
-        let (count, private) = threads(&common("-c 10000 --pin 1"), 20_000).expect("fits");
+        let (count, private) = threads(&load("-c 10000 --pin 1"), 20_000).expect("fits");
         assert_eq!((count, private), (1, false));
-        let (count, private) = threads(&common("-c 1000000 --threads 56"), 20_000).expect("fits");
+        let (count, private) = threads(&load("-c 1000000 --threads 56"), 20_000).expect("fits");
         assert_eq!((count, private), (56, true));
-        let failure = threads(&common("-c 50000 --threads 2"), 20_000).expect_err("too few");
+        let failure = threads(&load("-c 50000 --threads 2"), 20_000).expect_err("too few");
         assert!(failure.to_string().contains("--threads 3"), "{failure}");
     }
 

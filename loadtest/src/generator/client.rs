@@ -147,3 +147,14 @@ fn write(mut stream: &TcpStream, bytes: &[u8]) -> Result<usize, Ended> {
     }
     Ok(taken)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_of_the_fleet_stays_small() {
+        // A million of them are to fit beside the server they test.
+        assert!(size_of::<Client>() <= 192, "{}", size_of::<Client>());
+    }
+}

@@ -1,0 +1,72 @@
+//! Doors for this repository's benches to what no user reaches: the codec, and a reactor alone.
+//! Not part of the crate's interface; it changes without notice.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config;
+use crate::handler::{Handler, factory};
+use crate::io::{Driver, EpollDriver};
+use crate::proto::{self, Incoming, Input, Kind, Partial, Tools, Violation};
+use crate::reactor::shard::Shard;
+use crate::reactor::{Mailboxes, Reactor, RouteInfo, Setup, Shared};
+
+/// The decoder of one connection, with the tools that a reactor lends it.
+pub struct Codec {
+    partial: Option<Box<Partial>>,
+    tools: Tools,
+}
+
+impl Codec {
+    /// A decoder that takes messages of up to `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Codec { partial: None, tools: Tools::new(limit) }
+    }
+
+    /// Decodes a client's frames, which are unmasked in place: payload bytes of whole messages,
+    /// and of the answers to pings.
+    ///
+    /// # Errors
+    /// The bytes break the protocol.
+    pub fn decode(&mut self, bytes: &mut [u8]) -> Result<usize, Violation> {
+        let mut input = Input::new(bytes);
+        let mut found = 0;
+        while let Some(incoming) =
+            proto::decode(&mut self.partial, &mut input, &mut self.tools)?
+        {
+            found += match incoming {
+                Incoming::Message(message) => message.len(),
+                Incoming::Assembled(message) => message.len(),
+                Incoming::Ping => self.tools.reply.len(),
+                Incoming::Pong | Incoming::Close(_) => 0,
+            };
+        }
+        Ok(found)
+    }
+}
+
+/// Appends one frame as the server sends it.
+pub fn encode(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
+    proto::encode_into(out, kind, payload);
+}
+
+/// A reactor over any driver that serves one path, and what it shares.
+///
+/// # Errors
+/// The system gives no eventfd.
+pub fn reactor<H: Handler>(
+    path: &str,
+    handler: H,
+    driver: Box<dyn Driver>,
+    limits: config::Limits,
+    capacity: usize,
+) -> io::Result<(Reactor, Arc<Shared>)> {
+    let (_, waker) = EpollDriver::new(Instant::now())?;
+    let routes = vec![RouteInfo { path: path.to_owned(), subprotocols: Vec::new() }];
+    let mailboxes = Mailboxes::new(vec![waker], usize::MAX / 2);
+    let shared = Arc::new(Shared::new(routes, mailboxes, vec![Shard::new()], limits, capacity));
+    let services = vec![factory(handler)()];
+    let setup = Setup { id: 0, driver, services, shared: Arc::clone(&shared), capacity, seed: 1 };
+    Ok((Reactor::new(setup), shared))
+}
