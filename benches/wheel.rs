@@ -15,7 +15,6 @@ use criterion::{
     criterion_main,
 };
 use pulsewheel::conn::{Tick, Ticks};
-use pulsewheel::io::Token;
 use pulsewheel::reactor::Wheel;
 
 const SIZES: [u32; 3] = [10_000, 100_000, 1_000_000];
@@ -30,9 +29,9 @@ const ROUND: u32 = INTERVAL / 10;
 trait Timer {
     const NAME: &'static str;
     fn empty() -> Self;
-    fn insert(&mut self, token: Token, tick: Tick);
-    /// Goes to `now`, the tick after the last one; `due` gets the tokens that have come up.
-    fn advance(&mut self, now: Tick, due: &mut Vec<Token>);
+    fn insert(&mut self, slot: u32, tick: Tick);
+    /// Goes to `now`, the tick after the last one; `due` gets the slots that have come up.
+    fn advance(&mut self, now: Tick, due: &mut Vec<u32>);
 }
 
 impl Timer for Wheel {
@@ -42,18 +41,18 @@ impl Timer for Wheel {
         Wheel::new(Tick(0))
     }
 
-    fn insert(&mut self, token: Token, tick: Tick) {
-        Wheel::insert(self, token, tick);
+    fn insert(&mut self, slot: u32, tick: Tick) {
+        Wheel::insert(self, slot, tick);
     }
 
-    fn advance(&mut self, now: Tick, due: &mut Vec<Token>) {
+    fn advance(&mut self, now: Tick, due: &mut Vec<u32>) {
         Wheel::advance(self, now);
-        due.extend(std::iter::from_fn(|| self.pop()).map(|(_, token)| token));
+        due.extend(std::iter::from_fn(|| self.pop()).map(|(_, slot)| slot));
     }
 }
 
-/// A heap of (tick, slot, generation), the earliest first.
-struct Heap(BinaryHeap<Reverse<(u32, u32, u32)>>);
+/// A heap of (tick, slot), the earliest first.
+struct Heap(BinaryHeap<Reverse<(u32, u32)>>);
 
 impl Timer for Heap {
     const NAME: &'static str = "BinaryHeap";
@@ -62,22 +61,22 @@ impl Timer for Heap {
         Heap(BinaryHeap::new())
     }
 
-    fn insert(&mut self, token: Token, tick: Tick) {
-        self.0.push(Reverse((tick.0, token.index, token.generation)));
+    fn insert(&mut self, slot: u32, tick: Tick) {
+        self.0.push(Reverse((tick.0, slot)));
     }
 
-    fn advance(&mut self, now: Tick, due: &mut Vec<Token>) {
-        while let Some(&Reverse((tick, index, generation))) = self.0.peek()
+    fn advance(&mut self, now: Tick, due: &mut Vec<u32>) {
+        while let Some(&Reverse((tick, slot))) = self.0.peek()
             && tick <= now.0
         {
             self.0.pop();
-            due.push(Token { index, generation });
+            due.push(slot);
         }
     }
 }
 
 /// A map with a key for each entry.
-struct MapOfEntries(BTreeMap<(u32, u32), Token>);
+struct MapOfEntries(BTreeMap<(u32, u32), ()>);
 
 impl Timer for MapOfEntries {
     const NAME: &'static str = "BTreeMap by entry";
@@ -86,21 +85,22 @@ impl Timer for MapOfEntries {
         MapOfEntries(BTreeMap::new())
     }
 
-    fn insert(&mut self, token: Token, tick: Tick) {
-        self.0.insert((tick.0, token.index), token);
+    fn insert(&mut self, slot: u32, tick: Tick) {
+        self.0.insert((tick.0, slot), ());
     }
 
-    fn advance(&mut self, now: Tick, due: &mut Vec<Token>) {
+    fn advance(&mut self, now: Tick, due: &mut Vec<u32>) {
         while let Some(first) = self.0.first_entry()
             && first.key().0 <= now.0
         {
-            due.push(first.remove());
+            let ((_, slot), ()) = first.remove_entry();
+            due.push(slot);
         }
     }
 }
 
 /// A map with a key for each tick: ticks are few, so it is shallow.
-struct MapOfTicks(BTreeMap<u32, Vec<Token>>);
+struct MapOfTicks(BTreeMap<u32, Vec<u32>>);
 
 impl Timer for MapOfTicks {
     const NAME: &'static str = "BTreeMap by tick";
@@ -109,11 +109,11 @@ impl Timer for MapOfTicks {
         MapOfTicks(BTreeMap::new())
     }
 
-    fn insert(&mut self, token: Token, tick: Tick) {
-        self.0.entry(tick.0).or_default().push(token);
+    fn insert(&mut self, slot: u32, tick: Tick) {
+        self.0.entry(tick.0).or_default().push(slot);
     }
 
-    fn advance(&mut self, now: Tick, due: &mut Vec<Token>) {
+    fn advance(&mut self, now: Tick, due: &mut Vec<u32>) {
         while let Some(first) = self.0.first_entry()
             && *first.key() <= now.0
         {
@@ -123,23 +123,21 @@ impl Timer for MapOfTicks {
 }
 
 /// The deadlines to arm, the same for everyone.
-fn deadlines(size: u32) -> Vec<(Token, Tick)> {
+fn deadlines(size: u32) -> Vec<(u32, Tick)> {
     let mut random = fastrand::Rng::with_seed(42);
-    (0..size)
-        .map(|index| (Token { index, generation: 0 }, Tick(random.u32(1..=INTERVAL))))
-        .collect()
+    (0..size).map(|slot| (slot, Tick(random.u32(1..=INTERVAL)))).collect()
 }
 
-fn armed<T: Timer>(deadlines: &[(Token, Tick)]) -> T {
+fn armed<T: Timer>(deadlines: &[(u32, Tick)]) -> T {
     let mut timer = T::empty();
-    for &(token, tick) in deadlines {
-        timer.insert(token, tick);
+    for &(slot, tick) in deadlines {
+        timer.insert(slot, tick);
     }
     timer
 }
 
 /// Puts every deadline into an empty structure.
-fn arm<T: Timer>(deadlines: &[(Token, Tick)], rounds: u64) -> Duration {
+fn arm<T: Timer>(deadlines: &[(u32, Tick)], rounds: u64) -> Duration {
     let mut spent = Duration::ZERO;
     for _ in 0..rounds {
         let begun = Instant::now();
@@ -151,7 +149,7 @@ fn arm<T: Timer>(deadlines: &[(Token, Tick)], rounds: u64) -> Duration {
 }
 
 /// Turns through a tenth of the interval; who comes up is put back an interval later.
-fn rearm<T: Timer>(deadlines: &[(Token, Tick)], rounds: u64) -> Duration {
+fn rearm<T: Timer>(deadlines: &[(u32, Tick)], rounds: u64) -> Duration {
     let mut timer: T = armed(deadlines);
     let mut due = Vec::new();
     let mut now = Tick(0);
@@ -160,8 +158,8 @@ fn rearm<T: Timer>(deadlines: &[(Token, Tick)], rounds: u64) -> Duration {
         for _ in 0..ROUND {
             now = now.plus(Ticks(1));
             timer.advance(now, &mut due);
-            for token in due.drain(..) {
-                timer.insert(token, now.plus(Ticks(INTERVAL)));
+            for slot in due.drain(..) {
+                timer.insert(slot, now.plus(Ticks(INTERVAL)));
             }
         }
     }
@@ -171,7 +169,7 @@ fn rearm<T: Timer>(deadlines: &[(Token, Tick)], rounds: u64) -> Duration {
 }
 
 /// Turns until everyone has come up.
-fn expire<T: Timer>(deadlines: &[(Token, Tick)], rounds: u64) -> Duration {
+fn expire<T: Timer>(deadlines: &[(u32, Tick)], rounds: u64) -> Duration {
     let mut spent = Duration::ZERO;
     let mut due = Vec::new();
     for _ in 0..rounds {
@@ -187,7 +185,7 @@ fn expire<T: Timer>(deadlines: &[(Token, Tick)], rounds: u64) -> Duration {
     spent
 }
 
-type Job = fn(&[(Token, Tick)], u64) -> Duration;
+type Job = fn(&[(u32, Tick)], u64) -> Duration;
 
 fn measure<T: Timer>(group: &mut BenchmarkGroup<'_, WallTime>, job: Job, size: u32) {
     let deadlines = deadlines(size);

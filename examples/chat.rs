@@ -1,7 +1,8 @@
 //! A chat room: `cargo run --example chat`, then open `ws://127.0.0.1:9001/chat?name=ann` with
 //! several WebSocket clients.
 
-use pulsewheel::{Connection, Handler, Message, Opening, Reject, Server};
+use pulsewheel::config::LogSettings;
+use pulsewheel::{Connection, Handler, Message, Opening, Reject, Server, logging};
 
 /// One room. What it keeps for each connection is the name of who sits there.
 pub struct Chat;
@@ -29,6 +30,7 @@ impl Handler for Chat {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let _log = logging::init(&LogSettings::default());
     Server::builder().route("/chat", Chat).start()?.run_until_signalled()?;
     Ok(())
 }

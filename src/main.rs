@@ -39,12 +39,11 @@ fn serve(config: Config) -> ExitCode {
         Ok(_) => Err("the command line no longer asks to serve".to_owned()),
         Err(errors) => Err(errors.to_string()),
     };
-    let outcome = Server::from_config(config)
-        .start()
-        .map_err(|error| error.to_string())
-        .and_then(|running| {
+    let outcome = Server::from_config(config).start().map_err(|error| error.to_string()).and_then(
+        |running| {
             running.reloading(reload, log.clone()).run_until_signalled().map_err(|e| e.to_string())
-        });
+        },
+    );
     let code = match outcome {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::Forced) => ExitCode::FAILURE,

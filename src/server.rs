@@ -3,6 +3,7 @@
 
 mod desk;
 mod operate;
+mod panics;
 mod publisher;
 mod start;
 

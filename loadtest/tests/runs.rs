@@ -184,7 +184,6 @@ fn what_stops_a_run_is_one_clear_line() {
     for (line, code, words) in [
         (format!("echo --url ws://{refusing}/nowhere"), 1, "404 Not Found"),
         (format!("echo --url ws://{closed}/"), 1, "is the server running there"),
-        (format!("echo --url ws://{closed}/ -c 900000 --threads 1"), 1, "--threads"),
         (format!("echo --url ws://{closed}/ --size big"), 2, "no size"),
         (format!("echo --url ws://{closed}/ --loud"), 2, "--loud"),
         (format!("idle --url ws://{closed}/ --server-pid 2147483647"), 1, "2147483647"),

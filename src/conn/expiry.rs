@@ -1,7 +1,7 @@
 //! The deadlines of one connection: which is the earliest, and what follows when one passes.
 //! Not for waiting: the wheel looks, this answers.
 
-use super::{CloseReason, Conn, Deadline, Limits, Phase, Tick, Ticks, flag};
+use super::{CloseReason, Conn, Deadline, Limits, Phase, TICK_MICROS, Tick, Ticks, flag};
 
 /// What the reactor must do about a deadline that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +68,10 @@ impl Conn {
             earliest.consider(self.last_data.plus(idle), Deadline::Idle);
         }
         if let Some(active) = &self.active
-            && active.partial.is_some()
+            && let Some(partial) = &active.partial
         {
-            earliest.consider(active.message_due, Deadline::Message);
+            let allowed = limits.message.0.saturating_add(ticks_earned(partial.arrived()).0);
+            earliest.consider(active.message_since.plus(Ticks(allowed)), Deadline::Message);
         }
     }
 
@@ -111,12 +112,13 @@ impl Conn {
         }
     }
 
-    /// A peer that spoke a short while ago need not be asked. The new time is random within what
-    /// is left of the interval, so that peers that all spoke at once do not ping as one; and it is
-    /// never later than an interval after the last byte, so that death is noticed in time.
+    /// A peer that spoke within the last quarter of the interval need not be asked. The new time is
+    /// random within what is left of the interval, so that peers that all spoke at once do not ping
+    /// as one (at a third above the mean); and it is never later than an interval after the last
+    /// byte, so that death is noticed in time.
     fn may_ping_later(&mut self, now: Tick, limits: &Limits, random: &mut fastrand::Rng) -> bool {
         let Some(interval) = limits.ping else { return false };
-        let quiet = Ticks(interval.0 / 5 * 2);
+        let quiet = Ticks(interval.0 / 4);
         if !self.has(flag::TALKED) || now.since(self.last_received) >= quiet {
             return false;
         }
@@ -125,6 +127,12 @@ impl Conn {
         self.heartbeat = self.last_received.plus(spread);
         true
     }
+}
+
+/// Each 4 KiB of a message that arrived give it a second more; so a message of any size may come
+/// at 4 KiB/s in pieces of any size, and one that drips may not.
+fn ticks_earned(bytes: usize) -> Ticks {
+    Ticks((bytes as u64 * (1_000_000 / TICK_MICROS) / 4096).min(u64::from(u32::MAX / 4)) as u32)
 }
 
 struct Earliest(Option<(Tick, Deadline)>);

@@ -3,7 +3,7 @@
 //!
 //! The contract, as the reactor keeps it:
 //!
-//! - [`Conn::received`] for all bytes that arrive, then [`Conn::decode`] until it gives `None`.
+//! - [`Conn::received`] for all bytes that arrive, then `Conn::decode` until it gives `None`.
 //! - After anything that may have moved a deadline earlier: [`Conn::deadline`], and have the wheel
 //!   look at it then. Deadlines that moved later need nothing: the look finds nothing due.
 //! - When the wheel looks: [`Conn::expire`] until it gives `None`, doing what each verdict says.
@@ -111,14 +111,16 @@ mod flag {
     pub const SHUT: u16 = 1 << 7;
     /// Data was sent that may not have reached the peer's kernel.
     pub const SENT_DATA: u16 = 1 << 8;
+    /// A token of the total rate waits for its next message.
+    pub const TOKEN_ASIDE: u16 = 1 << 9;
 }
 
 /// What a connection has only while something is unfinished.
 #[derive(Default)]
 pub struct Active {
     partial: Option<Box<Partial>>,
-    /// When the unfinished message, frame or head must be complete.
-    message_due: Tick,
+    /// When the unfinished message or frame began.
+    message_since: Tick,
     /// Received but not decoded, because reading is paused; or an unfinished request head.
     pub held: Vec<u8>,
     /// What is unsent.
@@ -208,11 +210,6 @@ impl Conn {
             let next = self.heartbeat.plus(interval);
             self.heartbeat = if next.is_before(now) { now.plus(interval) } else { next };
         }
-        if let Some(active) = &mut self.active
-            && active.partial.is_some()
-        {
-            active.message_due = active.message_due.plus(seconds_earned(bytes));
-        }
     }
 
     /// Decodes the next event of `input`; `None` when all of it is consumed.
@@ -225,7 +222,6 @@ impl Conn {
         input: &mut Input<'a>,
         tools: &mut Tools,
         now: Tick,
-        limits: &Limits,
     ) -> Result<Option<Incoming<'a>>, Violation> {
         let mut nothing = None;
         let partial = match &mut self.active {
@@ -238,7 +234,7 @@ impl Conn {
             let partial = partial.take();
             let active = self.active.get_or_insert_default();
             active.partial = partial;
-            active.message_due = now.plus(limits.message);
+            active.message_since = now;
         }
         if let Ok(Some(incoming)) = &found {
             self.count(incoming, now);
@@ -503,12 +499,6 @@ impl Active {
     }
 }
 
-/// Each 4 KiB of a message that arrive give it a second more; so a message of any size may come
-/// at 4 KiB/s, and one that drips may not.
-fn seconds_earned(bytes: usize) -> Ticks {
-    Ticks(bytes as u32 / 4 * (1_000_000 / TICK_MICROS) as u32 / 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -516,6 +506,6 @@ mod tests {
     /// The promise of at most 192 bytes for an idle connection begins here.
     #[test]
     fn a_slot_stays_small() {
-        assert!(size_of::<Conn>() <= 128, "{} bytes", size_of::<Conn>());
+        assert!(size_of::<Conn>() <= 120, "{} bytes", size_of::<Conn>());
     }
 }

@@ -107,7 +107,8 @@ impl Outbox {
         if self.front_sent > 0
             && let Some(front) = frames.next()
         {
-            parts.push(IoSlice::new(front.frame.bytes().get(self.front_sent..).unwrap_or_default()));
+            parts
+                .push(IoSlice::new(front.frame.bytes().get(self.front_sent..).unwrap_or_default()));
         }
         let control = self.control.get(self.control_sent..).unwrap_or_default();
         if !control.is_empty() {

@@ -41,7 +41,7 @@ impl Conn {
             return false;
         }
         let stood_still = now.since(active.paused_at);
-        active.message_due = active.message_due.plus(stood_still);
+        active.message_since = active.message_since.plus(stood_still);
         self.last_received = self.last_received.plus(stood_still);
         self.last_data = self.last_data.plus(stood_still);
         if self.flags & flag::PING_QUEUED == 0 {
@@ -76,5 +76,24 @@ impl Conn {
     /// True while that is among the reasons for not reading.
     pub fn is_paused_for(&self, why: Pause) -> bool {
         self.active.as_ref().is_some_and(|active| active.paused & why as u8 != 0)
+    }
+
+    /// Notes that a token of the total rate waits for this peer's next message.
+    pub fn put_token_aside(&mut self) {
+        self.flags |= flag::TOKEN_ASIDE;
+    }
+
+    /// True if a token of the total rate waits for its next message.
+    #[inline]
+    pub fn has_token_aside(&self) -> bool {
+        self.has(flag::TOKEN_ASIDE)
+    }
+
+    /// Takes that token. True if there was one.
+    #[inline]
+    pub fn take_token_aside(&mut self) -> bool {
+        let had = self.has(flag::TOKEN_ASIDE);
+        self.flags &= !flag::TOKEN_ASIDE;
+        had
     }
 }

@@ -29,9 +29,7 @@ pub(crate) trait Service {
 
 pub(crate) fn factory<H: Handler>(handler: H) -> Factory {
     let handler = Arc::new(handler);
-    Arc::new(move || {
-        Box::new(Served { handler: Arc::clone(&handler), states: States::default() })
-    })
+    Arc::new(move || Box::new(Served { handler: Arc::clone(&handler), states: States::default() }))
 }
 
 struct Served<H: Handler> {

@@ -438,10 +438,7 @@ fn unpack(token: mio::Token) -> Token {
 
 /// The process's or the machine's descriptors, or the kernel's memory, are used up.
 fn is_starved(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 /// A connection as the listener gave it.

@@ -48,7 +48,8 @@ mod tests {
         let socket = Socket::from(near);
         // The SYN may be counted as one byte more.
         assert!((1000..=1001).contains(&acknowledged(&socket).unwrap()));
-        let (unix, _) = socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        let (unix, _) =
+            socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
         assert_eq!(acknowledged(&unix), None);
     }
 }

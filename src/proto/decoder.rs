@@ -114,6 +114,11 @@ impl Partial {
             + size_of::<Partial>()
     }
 
+    /// Payload bytes of the unfinished message that came; control frames inside it don't count.
+    pub(crate) fn arrived(&self) -> usize {
+        self.message.as_ref().map_or(0, |open| open.bytes)
+    }
+
     /// A frame with no payload is complete although nothing more stands in the input.
     fn is_ready(&self) -> bool {
         self.frame.as_ref().is_some_and(|frame| frame.received == frame.header.payload)
@@ -331,10 +336,17 @@ fn control<'a>(
     tools: &mut Tools,
 ) -> Result<Option<Incoming<'a>>, Violation> {
     debug_assert!(payload.len() <= CONTROL_LIMIT);
-    if let (OpCode::Control(Control::Close), [a, b, ..]) = (opcode, payload)
-        && !CloseCode::from(u16::from_be_bytes([*a, *b])).is_allowed()
-    {
-        return Err(Violation::Protocol("invalid close code"));
+    if let (OpCode::Control(Control::Close), [a, b, reason @ ..]) = (opcode, payload) {
+        let code = CloseCode::from(u16::from_be_bytes([*a, *b]));
+        if !frame::may_be_sent(code) {
+            return Err(Violation::Protocol("invalid close code"));
+        }
+        if !code.is_allowed() {
+            // The engine would refuse it.
+            let reason = std::str::from_utf8(reason).map_err(|_| Violation::Utf8)?;
+            tools.reply = frame::close_frame(code.into(), reason).to_vec();
+            return Ok(Some(Incoming::Close(Some(CloseFrame { code, reason: reason.into() }))));
+        }
     }
     let mut engine = tools.borrow();
     tools.reply.clear();

@@ -100,9 +100,7 @@ fn check_length(bytes: &[u8], second: u8) -> Result<(), Violation> {
         (126, [_, _, a, b, ..]) if u16::from_be_bytes([*a, *b]) < 126 => {
             Err(Violation::Protocol("length not in its shortest form"))
         }
-        (127, [_, _, a, ..]) if a & 0x80 != 0 => {
-            Err(Violation::Protocol("length beyond 63 bits"))
-        }
+        (127, [_, _, a, ..]) if a & 0x80 != 0 => Err(Violation::Protocol("length beyond 63 bits")),
         (127, [_, _, 0, 0, 0, 0, 0, 0, _, _, ..]) => {
             Err(Violation::Protocol("length not in its shortest form"))
         }
@@ -161,6 +159,12 @@ pub(crate) fn frame_length(payload: usize) -> usize {
         }
 }
 
+/// Whether a close frame may carry this code (RFC 6455 section 7.4); 1014, a bad gateway, was
+/// registered after the RFC, and tungstenite does not know it.
+pub(super) fn may_be_sent(code: CloseCode) -> bool {
+    code.is_allowed() || u16::from(code) == 1014
+}
+
 /// Encodes a close frame; a code the wire must not carry gives an empty one (RFC 6455 section 7.4).
 pub(crate) fn close_frame(code: u16, reason: &str) -> Bytes {
     let code = CloseCode::from(code);
@@ -168,10 +172,8 @@ pub(crate) fn close_frame(code: u16, reason: &str) -> Bytes {
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
-    let payload = code.is_allowed().then(|| CloseFrame {
-        code,
-        reason: reason.get(..end).unwrap_or_default().into(),
-    });
+    let payload = may_be_sent(code)
+        .then(|| CloseFrame { code, reason: reason.get(..end).unwrap_or_default().into() });
     let frame = Frame::close(payload);
     let mut out = Vec::with_capacity(frame.len());
     // Writing to a Vec does not fail; an empty close frame is the harmless answer if it did.
@@ -188,7 +190,13 @@ pub(crate) fn walk_frames(mut bytes: &[u8]) -> impl Iterator<Item = (usize, bool
         let (header, payload) = FrameHeader::parse(&mut cursor).ok()??;
         let length = cursor.position() as usize + payload as usize;
         bytes = bytes.get(length..)?;
-        Some((length, !matches!(header.opcode, OpCode::Control(Control::Close | Control::Ping | Control::Pong))))
+        Some((
+            length,
+            !matches!(
+                header.opcode,
+                OpCode::Control(Control::Close | Control::Ping | Control::Pong)
+            ),
+        ))
     })
 }
 
@@ -209,7 +217,10 @@ mod tests {
         assert!(refused(&[0x81, 0x05]), "unmasked, before the payload");
         assert!(refused(&[0x89, 0xfe]), "ping of 126 bytes, before its length");
         assert!(refused(&[0x82, 0xfe, 0, 125]), "two-byte length for 125");
-        assert!(refused(&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]), "eight-byte length for 65535");
+        assert!(
+            refused(&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]),
+            "eight-byte length for 65535"
+        );
         assert!(refused(&[0x82, 0xff, 0x80]), "64th bit");
     }
 

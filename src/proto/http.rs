@@ -178,7 +178,10 @@ mod tests {
     #[test]
     fn garbage_is_a_bad_request() {
         for text in [&b"\x16\x03\x01\x02\x00"[..], b"GET  / HTTP/1.1\r\n\r\n", b"\0\0\0\0"] {
-            assert!(matches!(parse_head(text, |_| panic!()), Head::Refused(StatusCode::BAD_REQUEST)));
+            assert!(matches!(
+                parse_head(text, |_| panic!()),
+                Head::Refused(StatusCode::BAD_REQUEST)
+            ));
         }
     }
 }

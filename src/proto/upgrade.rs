@@ -70,7 +70,8 @@ pub(crate) fn classify(request: &Request<'_>, is_route: bool) -> Wanted {
     match headers.get("Sec-WebSocket-Version") {
         Some(version) if version.trim_ascii() == b"13" => {}
         _ => {
-            let answer = Answer::new(StatusCode::UPGRADE_REQUIRED, "WebSocket version 13 is spoken");
+            let answer =
+                Answer::new(StatusCode::UPGRADE_REQUIRED, "WebSocket version 13 is spoken");
             return Wanted::Refused(
                 answer.header("Upgrade: websocket").header("Sec-WebSocket-Version: 13"),
             );

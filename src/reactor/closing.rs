@@ -76,9 +76,9 @@ impl Core {
     pub fn await_close(&mut self, token: Token, bytes: &mut [u8]) {
         let mut input = Input::new(bytes);
         loop {
-            let Core { slots, tools, now, limits, .. } = self;
+            let Core { slots, tools, now, .. } = self;
             let Some(conn) = slots.get(token) else { return };
-            match conn.decode(&mut input, tools, now.tick, limits) {
+            match conn.decode(&mut input, tools, now.tick) {
                 Ok(Some(Incoming::Close(_))) | Err(_) => {
                     let reason = conn.reason().unwrap_or(CloseReason::PeerClosed);
                     self.linger_for(token, reason);

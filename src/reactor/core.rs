@@ -122,7 +122,7 @@ impl Core {
         let Some(conn) = self.slots.get(token) else { return };
         let Some((tick, _)) = conn.deadline(&self.limits) else { return };
         if let Some(tick) = conn.armed.want(self.now.tick, tick) {
-            self.wheel.insert(token, tick);
+            self.wheel.insert(token.index, tick);
         }
     }
 

@@ -16,13 +16,15 @@ impl Reactor {
     /// Looks at the connections whose entries have come up.
     pub(super) fn expire(&mut self) {
         for look in 0..LOOKS {
-            let Some((tick, token)) = self.core.wheel.pop() else { return };
+            let Some((tick, slot)) = self.core.wheel.pop() else { return };
             if look == 0 {
                 self.core.note_lag(tick);
             }
-            let Some(conn) = self.core.slots.get(token) else { continue };
-            conn.armed.fired(tick);
-            self.look_at(token);
+            let Some(conn) = self.core.slots.at(slot) else { continue };
+            // Else it was a former tenant's.
+            if conn.armed.fired(tick) {
+                self.look_at(self.core.slots.token(slot));
+            }
             if self.core.output.is_full() {
                 self.core.flush();
             }
@@ -137,5 +139,4 @@ impl Core {
             self.account(token);
         }
     }
-
 }

@@ -45,11 +45,8 @@ impl Reactor {
                 self.core.refuse(token, reason, &Answer::new(status, advice), false);
             }
             Head::Whole(length) => {
-                let is_open = self
-                    .core
-                    .slots
-                    .get(token)
-                    .is_some_and(|conn| conn.phase() == Phase::Open);
+                let is_open =
+                    self.core.slots.get(token).is_some_and(|conn| conn.phase() == Phase::Open);
                 if is_open && let Some(rest) = bytes.get_mut(length..) {
                     self.digest(token, rest);
                 }

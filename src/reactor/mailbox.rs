@@ -81,11 +81,7 @@ impl Fanout {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         while !*done {
             let left = end.checked_duration_since(Instant::now())?;
-            done = self
-                .signal
-                .wait_timeout(done, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            done = self.signal.wait_timeout(done, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         Some(self.queued.load(Ordering::Relaxed))
     }

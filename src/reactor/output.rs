@@ -15,6 +15,12 @@ pub const ARENA_LIMIT: usize = 256 * 1024;
 /// So many pieces of output may stand in one turn before it is written out early.
 pub const SEGMENT_LIMIT: usize = 128 * 1024;
 
+/// What the arena keeps of its room from turn to turn, in bytes: a receive buffer's worth.
+const ARENA_KEPT: usize = 64 * 1024;
+
+/// What the lists keep of theirs, in elements: a turn's worth of events.
+const SEGMENTS_KEPT: usize = 1024;
+
 /// One connection's output of this turn: a chain of segments.
 #[derive(Clone, Copy, Debug)]
 pub struct Touched {
@@ -241,9 +247,9 @@ impl Output {
         self.segments.clear();
         self.frames.clear();
         self.arena.clear();
-        // One large message must not cost its size for good.
-        self.arena.shrink_to(ARENA_LIMIT);
-        self.segments.shrink_to(SEGMENT_LIMIT / 8);
-        self.touched.shrink_to(SEGMENT_LIMIT / 8);
+        // One large message or fan-out must not cost its size for good.
+        self.arena.shrink_to(ARENA_KEPT);
+        self.segments.shrink_to(SEGMENTS_KEPT);
+        self.touched.shrink_to(SEGMENTS_KEPT);
     }
 }

@@ -52,9 +52,9 @@ impl Reactor {
                 core.pause(token, pause);
                 break;
             }
-            let Core { slots, tools, now, limits, .. } = core;
+            let Core { slots, tools, now, .. } = core;
             let Some(conn) = slots.get(token) else { return };
-            match conn.decode(&mut input, tools, now.tick, limits) {
+            match conn.decode(&mut input, tools, now.tick) {
                 Ok(None) => break,
                 Ok(Some(incoming)) => self.take_in(token, incoming),
                 Err(violation) => {
@@ -177,16 +177,38 @@ impl Core {
             }
             _ => None,
         };
-        total.max(own)
+        match total {
+            Some(_) if !self.slots.get(token)?.has_token_aside() => total.max(own),
+            _ => own,
+        }
+    }
+
+    /// As `rate_wait`, for one who will wait: it takes its place in the queue for the total rate.
+    /// Without one, whoever asks first in each tick would get every token.
+    fn queue_for_rate(&mut self, token: Token) -> u64 {
+        let wait = self.rate_wait(token).unwrap_or(0);
+        let micros = self.now.micros;
+        match self.slots.get(token) {
+            Some(conn) if self.shared.total_rate.wait(micros).is_some() => {
+                let is_queued = conn.has_token_aside();
+                conn.put_token_aside();
+                if is_queued { wait } else { wait.max(self.shared.total_rate.take(micros)) }
+            }
+            _ => wait,
+        }
     }
 
     /// Takes a token for a message. False if there is none and the policy is to close.
     #[inline]
     fn spend_token(&mut self, token: Token) -> bool {
-        self.shared.total_rate.take(self.now.micros);
+        let micros = self.now.micros;
+        if self.shared.total_rate.is_on()
+            && !self.slots.get(token).is_some_and(|conn| conn.take_token_aside())
+        {
+            self.shared.total_rate.take(micros);
+        }
         let Some(pace) = &self.limits.rate else { return true };
         let Some(conn) = self.slots.get(token) else { return true };
-        let micros = self.now.micros;
         let conforms = conn.bucket().wait(pace, micros).is_none();
         conn.bucket().take(pace, micros);
         conforms || self.limits.rate_policy == RatePolicy::Pause
@@ -202,7 +224,7 @@ impl Core {
         if let Some(counter) = self.shard.reads_paused.get(cause.index()) {
             counter.increment();
         }
-        let wait = self.rate_wait(token);
+        let wait = if why == Pause::Rate { self.queue_for_rate(token) } else { 0 };
         let now = self.now;
         let Some(conn) = self.slots.get(token) else { return };
         if conn.pause(why, now.tick) {
@@ -210,7 +232,7 @@ impl Core {
         }
         match why {
             Pause::Rate => {
-                let ticks = wait.unwrap_or(0).div_ceil(TICK_MICROS).clamp(1, 1 << 30);
+                let ticks = wait.div_ceil(TICK_MICROS).clamp(1, 1 << 30);
                 conn.resume_at(now.tick.plus(Ticks(ticks as u32)));
             }
             Pause::Mailbox => self.waiting.push(token),

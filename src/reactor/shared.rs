@@ -105,30 +105,43 @@ impl TotalRate {
         let tolerance = (increment * burst).max((TICK_MICROS * 1000) as f64 - increment);
         self.tolerance.store(tolerance as u64, Ordering::Relaxed);
         self.increment.store(increment as u64, Ordering::Relaxed);
+        // Places in a queue at the old rate mean nothing at the new one.
+        self.full_at.store(0, Ordering::Relaxed);
+    }
+
+    /// True if there is a limit.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.increment.load(Ordering::Relaxed) != 0
     }
 
     /// Microseconds until a message may pass; `None` if one may now.
     #[inline]
     pub fn wait(&self, now_micros: u64) -> Option<u64> {
-        if self.increment.load(Ordering::Relaxed) == 0 {
+        if !self.is_on() {
             return None;
         }
-        let ahead = self.full_at.load(Ordering::Relaxed).saturating_sub(now_micros * 1000);
-        let early = ahead.saturating_sub(self.tolerance.load(Ordering::Relaxed));
-        (early > 0).then(|| early.div_ceil(1000))
+        let wait = self.wait_until(self.full_at.load(Ordering::Relaxed), now_micros);
+        (wait > 0).then_some(wait)
     }
 
-    /// Takes a token, even one that is not there yet.
+    fn wait_until(&self, full_at: u64, now_micros: u64) -> u64 {
+        let ahead = full_at.saturating_sub(now_micros * 1000);
+        ahead.saturating_sub(self.tolerance.load(Ordering::Relaxed)).div_ceil(1000)
+    }
+
+    /// Takes a token, even one that is not there yet; microseconds until it is.
     #[inline]
-    pub fn take(&self, now_micros: u64) {
+    pub fn take(&self, now_micros: u64) -> u64 {
         let increment = self.increment.load(Ordering::Relaxed);
         if increment == 0 {
-            return;
+            return 0;
         }
         let now = now_micros * 1000;
-        let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
+        let before = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
             Some(full_at.max(now).saturating_add(increment))
         });
+        self.wait_until(before.unwrap_or(now), now_micros)
     }
 }
 

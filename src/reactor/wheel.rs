@@ -1,5 +1,5 @@
-//! The timing wheel: who is to be looked at when. One entry costs twelve bytes and O(1).
-//! Not for deadlines themselves: an entry names a connection and nothing more.
+//! The timing wheel: which slot is to be looked at when. An entry costs eight bytes and O(1).
+//! Not for deadlines themselves: an entry names a slot, and its tenant knows whether it set it.
 //!
 //! `hierarchical_hash_wheel_timer` does the work. Around it stands what it lacks: a bitmap of
 //! coming ticks, so that an idle reactor sleeps through the empty ones, and a queue of what has
@@ -11,7 +11,6 @@ use std::time::Duration;
 use hierarchical_hash_wheel_timer::wheels::quad_wheel::QuadWheelWithOverflow;
 
 use crate::conn::{Tick, Ticks};
-use crate::io::Token;
 
 /// Entries lie less than this many ticks ahead (see `conn::Armed`), so a bit for each names it.
 const SPAN: usize = 1 << 16;
@@ -19,12 +18,12 @@ const WORDS: usize = SPAN / 64;
 
 /// A wheel and what has fired in it.
 pub struct Wheel {
-    wheel: QuadWheelWithOverflow<Token>,
+    wheel: QuadWheelWithOverflow<u32>,
     /// The tick up to which the wheel has turned.
     at: Tick,
     /// Which of the next `SPAN` ticks have entries.
     coming: Box<[u64; WORDS]>,
-    fired: VecDeque<(Tick, Vec<Token>)>,
+    fired: VecDeque<(Tick, Vec<u32>)>,
     entries: u64,
 }
 
@@ -43,13 +42,13 @@ impl Wheel {
         }
     }
 
-    /// Has `token` come up at `tick`, or at the next tick if that has passed.
-    pub fn insert(&mut self, token: Token, tick: Tick) {
+    /// Has a slot come up at `tick`, or at the next tick if that has passed.
+    pub fn insert(&mut self, slot: u32, tick: Tick) {
         let ahead = tick.since(self.at).0.clamp(1, SPAN as u32 - 1);
         let tick = self.at.plus(Ticks(ahead));
         // One crate tick is one of its milliseconds.
         let delay = Duration::from_millis(u64::from(ahead));
-        if self.wheel.insert_with_delay(token, delay).is_ok() {
+        if self.wheel.insert_with_delay(slot, delay).is_ok() {
             self.entries += 1;
             let (word, bit) = place(tick);
             if let Some(word) = self.coming.get_mut(word) {
@@ -74,12 +73,12 @@ impl Wheel {
     }
 
     /// The next entry that has fired, with the tick it was set for.
-    pub fn pop(&mut self) -> Option<(Tick, Token)> {
+    pub fn pop(&mut self) -> Option<(Tick, u32)> {
         loop {
-            let (tick, tokens) = self.fired.front_mut()?;
-            if let Some(token) = tokens.pop() {
+            let (tick, slots) = self.fired.front_mut()?;
+            if let Some(slot) = slots.pop() {
                 self.entries -= 1;
-                return Some((*tick, token));
+                return Some((*tick, slot));
             }
             self.fired.pop_front();
         }
@@ -128,13 +127,9 @@ fn place(tick: Tick) -> (usize, u64) {
 mod tests {
     use super::*;
 
-    fn token(index: u32) -> Token {
-        Token { index, generation: 0 }
-    }
-
     fn fired(wheel: &mut Wheel, now: Tick) -> Vec<(Tick, u32)> {
         wheel.advance(now);
-        std::iter::from_fn(|| wheel.pop()).map(|(tick, token)| (tick, token.index)).collect()
+        std::iter::from_fn(|| wheel.pop()).collect()
     }
 
     /// Near the wrap of 32 bits too, and whatever the cascade's state at the start.
@@ -147,7 +142,7 @@ mod tests {
             let mut expected: Vec<(u32, u32)> = (0..500)
                 .map(|index| {
                     let ahead = random.u32(1..60_000);
-                    wheel.insert(token(index), now.plus(Ticks(ahead)));
+                    wheel.insert(index, now.plus(Ticks(ahead)));
                     (ahead, index)
                 })
                 .collect();
@@ -169,7 +164,7 @@ mod tests {
     #[test]
     fn what_is_overdue_fires_at_the_next_tick() {
         let mut wheel = Wheel::new(Tick(100));
-        wheel.insert(token(1), Tick(50));
+        wheel.insert(1, Tick(50));
         assert_eq!(wheel.next(Tick(100)), Some(Ticks(1)));
         assert_eq!(fired(&mut wheel, Tick(101)), [(Tick(101), 1)]);
     }
@@ -178,7 +173,7 @@ mod tests {
     fn a_long_sleep_fires_everything_in_order() {
         let mut wheel = Wheel::new(Tick(0));
         for index in 0..1000 {
-            wheel.insert(token(index), Tick(1 + index * 50));
+            wheel.insert(index, Tick(1 + index * 50));
         }
         let ticks: Vec<_> = fired(&mut wheel, Tick(100_000)).iter().map(|(t, _)| t.0).collect();
         assert_eq!(ticks.len(), 1000);

@@ -29,7 +29,10 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) enum Notice {
     Signal(i32),
-    ReactorEnded { id: usize, error: Option<String> },
+    ReactorEnded {
+        id: usize,
+        error: Option<String>,
+    },
     /// Asked for by the program that runs the server.
     Drain,
 }

@@ -16,6 +16,7 @@ use std::time::Instant;
 use super::Served;
 use super::desk::Desk;
 use super::operate::{Notice, Running};
+use super::panics;
 use super::publisher::Publisher;
 use crate::admin;
 use crate::config::{Config, ListenAddress};
@@ -169,10 +170,7 @@ fn capacity(config: &Config, limit: u64, is_private: bool) -> Result<usize, Star
     }
 }
 
-fn drivers(
-    reactors: usize,
-    epoch: Instant,
-) -> Result<(Vec<EpollDriver>, Vec<Waker>), StartError> {
+fn drivers(reactors: usize, epoch: Instant) -> Result<(Vec<EpollDriver>, Vec<Waker>), StartError> {
     let made: io::Result<Vec<_>> = (0..reactors).map(|_| EpollDriver::new(epoch)).collect();
     Ok(made?.into_iter().unzip())
 }
@@ -235,9 +233,9 @@ fn spawn(
     let thread = thread::Builder::new().name(format!("reactor-{}", berth.id));
     Ok(thread.spawn(move || {
         let id = berth.id;
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            moor(berth, &addresses)
-        }));
+        panics::log_on_this_thread();
+        let outcome =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| moor(berth, &addresses)));
         let error = match outcome {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
@@ -259,6 +257,9 @@ fn moor(mut berth: Berth, addresses: &[ListenAddress]) -> io::Result<()> {
         descriptors::unshare_table()?;
     }
     let bound = open_listeners(&mut berth, addresses);
+    // Whoever lets go of the originals last closes them, in its own table: that must be the server,
+    // which goes on once it is told.
+    drop(berth.unix);
     let is_open = bound.is_ok();
     if berth.ready.send(bound).is_err() || !is_open || berth.go.recv().is_err() {
         return Ok(());
@@ -302,10 +303,7 @@ fn open_listeners(
     Ok(bound)
 }
 
-fn admin_port(
-    config: &Config,
-    desk: &Arc<Desk>,
-) -> Result<Option<admin::AdminServer>, StartError> {
+fn admin_port(config: &Config, desk: &Arc<Desk>) -> Result<Option<admin::AdminServer>, StartError> {
     let Some(address) = config.admin else { return Ok(None) };
     let fail = |source| refused(address.to_string(), source);
     let listener = Listener::tcp(address).map_err(fail)?.into_std();

@@ -54,6 +54,12 @@ pub struct RawClient {
     unread: Vec<u8>,
 }
 
+impl From<TcpStream> for RawClient {
+    fn from(stream: TcpStream) -> Self {
+        RawClient { stream, unread: Vec::new() }
+    }
+}
+
 impl RawClient {
     /// A connection on which nothing was sent.
     pub fn connect(server: &Server) -> Self {
@@ -97,6 +103,11 @@ impl RawClient {
         &self.stream
     }
 
+    /// The socket alone; what was read and not used is forgotten.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Sends all of these bytes.
     pub fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).expect("the server takes what is sent");
@@ -121,14 +132,19 @@ impl RawClient {
 
     /// One HTTP answer; panics if none comes.
     pub fn response(&mut self) -> Response {
-        let end = Instant::now() + PATIENCE;
+        self.try_response(PATIENCE)
+            .unwrap_or_else(|why| panic!("no HTTP answer but {why} after {:?}", self.unread_text()))
+    }
+
+    /// One HTTP answer within `limit`, where none may come.
+    pub fn try_response(&mut self, limit: Duration) -> io::Result<Response> {
+        let end = Instant::now() + limit;
         loop {
             if let Some(response) = self.take_response() {
-                return response;
+                return Ok(response);
             }
-            match self.fill(end) {
-                Ok(n) if n > 0 => {}
-                other => panic!("no HTTP answer but {other:?} after {:?}", self.unread_text()),
+            if self.fill(end)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
             }
         }
     }
@@ -180,11 +196,55 @@ impl RawClient {
         }
     }
 
+    /// Reads to the end of the connection without looking for frames.
+    pub fn drain_bytes(&mut self, limit: Duration) -> (Vec<u8>, Event) {
+        let end = Instant::now() + limit;
+        let event = loop {
+            match self.fill(end) {
+                Ok(0) => break Event::Finished,
+                Ok(_) => {}
+                Err(error) if is_timeout(&error) => break Event::Nothing,
+                Err(_) => break Event::Reset,
+            }
+        };
+        (std::mem::take(&mut self.unread), event)
+    }
+
+    /// Reads for so long and answers each ping at once: the other frames that came, and what
+    /// ended it; [`Event::Nothing`] where the connection lives.
+    pub fn answer_pings(&mut self, limit: Duration) -> (Vec<Frame>, Event) {
+        let end = Instant::now() + limit;
+        let mut frames = Vec::new();
+        loop {
+            match self.next(end.saturating_duration_since(Instant::now())) {
+                Event::Frame(Frame { first: frame::PING, payload }) => {
+                    let _ = self.try_send(&frame::frame(frame::PONG, &payload));
+                }
+                Event::Frame(frame) => frames.push(frame),
+                other => return (frames, other),
+            }
+            if Instant::now() >= end {
+                return (frames, Event::Nothing);
+            }
+        }
+    }
+
+    /// Waits for a ping and does not answer it.
+    pub fn wait_for_ping(&mut self) {
+        while self.frame().first != frame::PING {}
+    }
+
     /// Asserts that a close frame with this code comes, then the end of the stream and no reset.
     pub fn expect_close(&mut self, code: u16) {
         let frame = self.data();
         assert_eq!(frame.close_code(), Some(code), "{frame:?}");
         assert_eq!(self.next(PATIENCE), Event::Finished);
+    }
+
+    /// Asserts that the next frame but pings closes with this code, and leaves it unanswered.
+    pub fn next_close(&mut self, code: u16) {
+        let frame = self.data();
+        assert_eq!(frame.close_code(), Some(code), "{frame:?}");
     }
 
     /// Asserts that an echo comes back, so that the connection is alive and in order.

@@ -105,12 +105,15 @@ impl Server {
 
     /// Waits for a log line that contains `text`.
     pub fn wait_for_log(&self, text: &str) -> String {
-        let mut found = None;
-        wait_until(text, || {
-            found = self.log().into_iter().find(|line| line.contains(text));
-            found.is_some()
-        });
-        found.expect("it was just found")
+        let begun = Instant::now();
+        loop {
+            let found = self.log().into_iter().find(|line| line.contains(text));
+            if let Some(line) = found {
+                return line;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no line {text:?} in {:#?}", self.log());
+            std::thread::sleep(ms(10));
+        }
     }
 
     /// One request to the admin port: status and body.
@@ -173,7 +176,8 @@ impl Server {
             .expect("the server lives");
         let after_name = stat.rsplit_once(") ").expect("the name is in parentheses").1;
         let fields: Vec<&str> = after_name.split(' ').collect();
-        let ticks: u64 = [11, 12].map(|at: usize| fields[at].parse::<u64>().unwrap_or(0)).iter().sum();
+        let ticks: u64 =
+            [11, 12].map(|at: usize| fields[at].parse::<u64>().unwrap_or(0)).iter().sum();
         ms(ticks * 10)
     }
 
@@ -235,6 +239,7 @@ fn keep_log(stderr: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) {
 }
 
 fn nonzero(text: &str) -> String {
-    let is_shown = |line: &&str| !line.starts_with('#') && !line.ends_with(" 0") && !line.contains("_bucket");
+    let is_shown =
+        |line: &&str| !line.starts_with('#') && !line.ends_with(" 0") && !line.contains("_bucket");
     text.lines().filter(is_shown).collect::<Vec<_>>().join("\n")
 }

@@ -99,8 +99,9 @@ pub struct Generator {
     work: Work,
     buffer: Box<[u8]>,
     scratch: Vec<u8>,
-    /// Slots that had more to read than one turn gives them.
-    unread: Vec<usize>,
+    /// Slots that had more to read than one turn gives them, and whether the peer has closed its
+    /// side: no event will say either again.
+    unread: Vec<(usize, bool)>,
 }
 
 impl Generator {
@@ -158,8 +159,8 @@ impl Generator {
                 }
                 _ => {}
             }
-            for slot in std::mem::take(&mut self.unread) {
-                self.readable(slot, false)?;
+            for (slot, to_the_end) in std::mem::take(&mut self.unread) {
+                self.readable(slot, to_the_end)?;
             }
             for event in &events {
                 let Token(slot) = event.token();

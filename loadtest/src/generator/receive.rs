@@ -96,7 +96,7 @@ impl Generator {
                 Err(ended) => return self.end(slot, ended),
             }
         }
-        self.unread.push(slot);
+        self.unread.push((slot, to_the_end));
         Ok(())
     }
 

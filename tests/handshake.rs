@@ -1,0 +1,300 @@
+//! Every answer of the HTTP side: the upgrade, its refusals, and heads that come in odd ways.
+
+mod harness;
+
+use harness::{Event, PATIENCE, RawClient, Response, Server, frame, ms, request};
+
+const GOOD: &str = "GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// The answer to a head; if it is a refusal, the stream must end after it without a reset.
+fn answer(server: &Server, head: &str) -> Response {
+    let mut peer = RawClient::connect(server);
+    peer.send(head.as_bytes());
+    let response = peer.response();
+    if response.status != 101 {
+        assert_eq!(response.header("Connection"), Some("close"), "{response:?}");
+        assert_eq!(peer.next(PATIENCE), Event::Finished);
+    }
+    response
+}
+
+/// The status for the good head with one thing changed.
+fn status(server: &Server, from: &str, to: &str) -> u16 {
+    assert!(GOOD.contains(from));
+    answer(server, &GOOD.replacen(from, to, 1)).status
+}
+
+#[test]
+fn the_upgrade_is_answered_as_the_rfc_says() {
+    let server = Server::start(&[]);
+    let response = answer(&server, GOOD);
+    assert_eq!(response.status, 101);
+    assert_eq!(response.header("Upgrade"), Some("websocket"));
+    assert_eq!(response.header("Connection"), Some("Upgrade"));
+    assert_eq!(response.header("Sec-WebSocket-Accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    assert_eq!(response.header("Sec-WebSocket-Protocol"), None);
+    assert_eq!(response.header("Sec-WebSocket-Extensions"), None);
+}
+
+#[test]
+fn a_client_not_written_here_is_upgraded_and_closes_in_order() {
+    let server = Server::start(&[]);
+    let mut client = harness::tungstenite_client(&server, "/echo");
+    client.send("hello".into()).expect("it is sent");
+    assert_eq!(client.read().expect("it comes back"), "hello".into());
+    client.close(None).expect("a close frame is sent");
+    while client.read().is_ok() {}
+    server.wait_for("the close", |m| m.closed("peer_closed") == 1);
+}
+
+#[test]
+fn what_is_not_a_good_request_is_answered_400() {
+    let server = Server::start(&[]);
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let cases = [
+        ("GET /echo", "GET  /echo"),
+        ("GET /echo HTTP/1.1", "GET /echo"),
+        ("GET /echo HTTP/1.1", "hello"),
+        ("HTTP/1.1", "HTTP/1.0"),
+        ("HTTP/1.1", "HTTP/2.0"),
+        ("Host: a\r\n", ""),
+        ("Host: a", "Host : a"),
+        ("Host: a", "Ho\0st: a"),
+        ("Connection: Upgrade\r\n", ""),
+        ("Connection: Upgrade", "Connection: keep-alive"),
+        (key, ""),
+        (key, "Sec-WebSocket-Key: \r\n"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZSE="),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "?Ghl?HNhbXBsZSBub25jZQ=="),
+    ];
+    for (from, to) in cases {
+        assert_eq!(status(&server, from, to), 400, "{from:?} -> {to:?}");
+    }
+    assert_eq!(answer(&server, &GOOD.replace(key, &key.repeat(2))).status, 400, "two keys");
+    let metrics = server.metrics();
+    assert_eq!(metrics.refused("bad_request"), cases.len() as u64 + 1);
+}
+
+#[test]
+fn tls_on_the_plain_port_is_answered_400() {
+    let server = Server::start(&[]);
+    let mut peer = RawClient::connect(&server);
+    peer.send(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03]);
+    assert_eq!(peer.response().status, 400);
+}
+
+#[test]
+fn unknown_paths_are_answered_404_and_other_methods_405() {
+    let server = Server::start(&[]);
+    for path in ["/nowhere", "/echo/", "/echos", "/Echo", "//echo"] {
+        assert_eq!(status(&server, "/echo", path), 404, "{path}");
+    }
+    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        let response = answer(&server, &GOOD.replacen("GET", method, 1));
+        assert_eq!((response.status, response.header("Allow")), (405, Some("GET")), "{method}");
+    }
+    let metrics = server.metrics();
+    assert_eq!((metrics.refused("not_found"), metrics.refused("method_not_allowed")), (5, 5));
+}
+
+#[test]
+fn other_versions_and_plain_requests_are_told_which_is_spoken() {
+    let server = Server::start(&[]);
+    for version in ["8", "0", "14", "13, 8", ""] {
+        let response =
+            answer(&server, &GOOD.replace("Version: 13", &format!("Version: {version}")));
+        assert_eq!(response.status, 426, "{version}");
+        assert_eq!(response.header("Sec-WebSocket-Version"), Some("13"));
+    }
+    let response = answer(&server, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((response.status, response.header("Upgrade")), (426, Some("websocket")));
+    assert_eq!(server.metrics().refused("wrong_version"), 6);
+}
+
+#[test]
+fn a_query_is_no_part_of_the_path() {
+    let server = Server::start(&[]);
+    assert_eq!(status(&server, "/echo", "/echo?room=1&x=/"), 101);
+    assert_eq!(status(&server, "/echo", "/echo?"), 101);
+}
+
+#[test]
+fn tokens_are_found_in_any_case_and_on_any_line() {
+    let server = Server::start(&[]);
+    let cases = [
+        ("Connection: Upgrade", "Connection: keep-alive, UPGRADE"),
+        ("Connection: Upgrade", "Connection: keep-alive\r\nconnection:\tupgrade ,x"),
+        ("Upgrade: websocket", "UPGRADE: WebSocket"),
+        ("Upgrade: websocket", "Upgrade: h2c, websocket"),
+        ("Upgrade: websocket", "Upgrade: h2c\r\nUpgrade: websocket"),
+        ("Sec-WebSocket-Version: 13", "sec-websocket-version:13"),
+        ("Host: a", "hOST: a\r\nX-Empty:\r\nCookie: a=b; c=d"),
+    ];
+    for (from, to) in cases {
+        assert_eq!(status(&server, from, to), 101, "{to}");
+    }
+}
+
+#[test]
+fn heads_over_8_kib_or_with_too_many_lines_are_answered_431() {
+    let server = Server::start(&[]);
+    let fits = format!("X: {}\r\nHost", "y".repeat(8192 - GOOD.len() - 5));
+    let fits = GOOD.replace("Host", &fits);
+    assert_eq!((fits.len(), answer(&server, &fits).status), (8192, 101));
+    let over = GOOD.replace("Host", &format!("X: {}\r\nHost", "y".repeat(8193 - GOOD.len() - 5)));
+    assert_eq!((over.len(), answer(&server, &over).status), (8193, 431));
+    let many = GOOD.replace("Host", &format!("{}Host", "X: y\r\n".repeat(200)));
+    assert_eq!(answer(&server, &many).status, 431);
+    assert_eq!(answer(&server, &format!("GET /{}", "x".repeat(20_000))).status, 431);
+    let metrics = server.wait_for("the closes", |m| m.closed("handshake_refused") == 3);
+    assert_eq!(metrics.refused("head_too_large"), 3);
+}
+
+#[test]
+fn an_endless_head_costs_no_memory() {
+    let server = Server::start(&[]);
+    let resident = server.resident();
+    let mut peers: Vec<_> = (0..200).map(|_| RawClient::connect(&server)).collect();
+    for peer in &mut peers {
+        peer.send(format!("GET /{}", "x".repeat(8000)).as_bytes());
+    }
+    server.wait_for("the heads", |m| m.value("ws_inbox_bytes", &[]) >= 200.0 * 8000.0);
+    let grown = server.resident().saturating_sub(resident);
+    assert!(grown < 6 << 20, "{grown} bytes for 1.6 MB of heads");
+    for peer in &mut peers {
+        peer.send(&[b'x'; 1000]);
+        assert_eq!(peer.response().status, 431);
+    }
+    drop(peers);
+    server.wait_for("the end", |m| m.value("ws_inbox_bytes", &[]) == 0.0);
+}
+
+#[test]
+fn a_head_may_come_byte_by_byte() {
+    let server = Server::start(&[]);
+    let mut peer = RawClient::connect(&server);
+    peer.send_dripping(request("/echo", &[]).as_bytes());
+    assert_eq!(peer.response().status, 101);
+    peer.expect_echo("hello");
+}
+
+#[test]
+fn frames_behind_the_head_are_served_wherever_the_segment_ends() {
+    let server = Server::start(&[]);
+    let head = request("/echo", &[]);
+    let all = [head.as_bytes(), &frame::text("early"), &frame::text("bird")].concat();
+    for cut in [all.len(), head.len() - 1, head.len(), head.len() + 1, head.len() + 8] {
+        let mut peer = RawClient::connect(&server);
+        peer.send(&all[..cut]);
+        std::thread::sleep(ms(20));
+        peer.send(&all[cut..]);
+        assert_eq!(peer.response().status, 101);
+        assert_eq!(peer.data().payload, b"early");
+        assert_eq!(peer.data().payload, b"bird");
+    }
+}
+
+#[test]
+fn what_is_pipelined_behind_a_plain_request_is_not_served_and_spoils_nothing() {
+    let server = Server::start(&[]);
+    let page = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut peer = RawClient::connect(&server);
+    peer.send(format!("{page}{GOOD}").as_bytes());
+    let response = peer.response();
+    assert_eq!((response.status, response.header("Connection")), (200, Some("close")));
+    assert_eq!(peer.next(PATIENCE), Event::Finished, "one answer, and no reset that could eat it");
+    let mut peer = RawClient::connect(&server);
+    let body = "x".repeat(100_000);
+    let posted = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{body}");
+    peer.send(posted.as_bytes());
+    assert_eq!(peer.response().status, 405);
+    assert_eq!(peer.next(PATIENCE), Event::Finished);
+}
+
+#[test]
+fn the_page_says_what_this_is_and_what_paths_exist() {
+    let server = Server::start(&["--route", "/here=echo", "--route", "/all=broadcast"]);
+    let mut peer = RawClient::connect(&server);
+    peer.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let response = peer.response();
+    assert_eq!(response.status, 200);
+    for word in ["pulsewheel", "WebSocket", "/here", "/all"] {
+        assert!(response.body.contains(word), "{word} is not in {:?}", response.body);
+    }
+    let mut peer = RawClient::connect(&server);
+    peer.send(b"HEAD / HTTP/1.0\r\n\r\n");
+    let (frames, end) = peer.drain_bytes(PATIENCE);
+    assert!(frames.starts_with(b"HTTP/1.1 200 ") && frames.ends_with(b"\r\n\r\n"));
+    assert_eq!(end, Event::Finished);
+    assert_eq!(answer(&server, "POST / HTTP/1.1\r\nHost: a\r\n\r\n").status, 405);
+    server.wait_for("the closes", |m| m.closed("http_answered") == 2);
+}
+
+#[test]
+fn beyond_the_limit_clients_are_told_when_to_come_back() {
+    let server = Server::start(&["--max-connections", "3"]);
+    let mut within: Vec<_> = (0..3).map(|_| RawClient::open(&server, "/echo")).collect();
+    for n in 1..=50 {
+        let response = answer(&server, GOOD);
+        assert_eq!(response.status, 503);
+        let after: u32 = response.header("Retry-After").and_then(|n| n.parse().ok()).unwrap_or(0);
+        assert!((1..=60).contains(&after));
+        assert_eq!(server.metrics().refused("full"), n);
+    }
+    let (status, _) = server.admin_request("GET", "/readyz", "");
+    assert_eq!(status, 503, "not ready while full");
+    for peer in &mut within {
+        peer.expect_echo("not disturbed");
+    }
+    drop(within.pop());
+    server.wait_for("room", |m| m.value("ws_connections_active", &[]) == 2.0);
+    assert_eq!(answer(&server, GOOD).status, 101);
+}
+
+#[test]
+fn a_herd_beyond_the_limit_is_refused_to_the_last() {
+    let server = Server::start(&["--max-connections", "2"]);
+    let _within: Vec<_> = (0..2).map(|_| RawClient::open(&server, "/echo")).collect();
+    let mut herd: Vec<_> = (0..300).map(|_| RawClient::connect(&server)).collect();
+    for peer in &mut herd {
+        // Some were refused on accept, and may not take it any more.
+        let _ = peer.try_send(GOOD.as_bytes());
+    }
+    for peer in &mut herd {
+        assert_eq!(peer.response().status, 503);
+    }
+    assert_eq!(server.metrics().refused("full"), 300);
+}
+
+#[test]
+fn a_subprotocol_is_selected_by_the_servers_preference() {
+    let server = Server::start(&["--subprotocol", "v2", "--subprotocol", "v1"]);
+    let select = |offer: &[&str]| {
+        let mut peer = RawClient::connect(&server);
+        peer.send(request("/echo", offer).as_bytes());
+        let response = peer.response();
+        assert_eq!(response.status, 101);
+        response.header("Sec-WebSocket-Protocol").map(str::to_owned)
+    };
+    assert_eq!(select(&["Sec-WebSocket-Protocol: v1, v2"]).as_deref(), Some("v2"));
+    let lines = ["Sec-WebSocket-Protocol: v1", "Sec-WebSocket-Protocol: x"];
+    assert_eq!(select(&lines).as_deref(), Some("v1"));
+    assert_eq!(select(&["Sec-WebSocket-Protocol: V1"]), None, "subprotocols have a case");
+    assert_eq!(select(&["Sec-WebSocket-Protocol: other"]), None);
+    assert_eq!(select(&[]), None);
+}
+
+#[test]
+fn a_route_of_the_file_has_its_own_subprotocols() {
+    let toml = "[[route]]\npath = \"/chat\"\nhandler = \"broadcast\"\nsubprotocols = [\"chat.v1\"]\n\
+        [[route]]\npath = \"/plain\"\nhandler = \"echo\"\n";
+    let server = Server::start_with_file(toml, &[]);
+    for (path, selected) in [("/chat", Some("chat.v1")), ("/plain", None)] {
+        let mut peer = RawClient::connect(&server);
+        peer.send(request(path, &["Sec-WebSocket-Protocol: chat.v1"]).as_bytes());
+        let response = peer.response();
+        assert_eq!(response.header("Sec-WebSocket-Protocol"), selected, "{path}: {response:?}");
+    }
+}
