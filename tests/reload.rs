@@ -1,0 +1,199 @@
+//! SIGHUP: what changes at once, for those who are connected already too; what has to wait for a
+//! restart; and what is wrong and therefore changes nothing.
+
+mod harness;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use harness::{PATIENCE, RawClient, Server, assert_between, frame, ms, scratch_path, wait_until};
+
+/// A server with a configuration file that can be written anew.
+struct Configured {
+    path: PathBuf,
+    server: Server,
+}
+
+impl Configured {
+    fn start(toml: &str) -> Self {
+        let path = scratch_path("toml");
+        fs::write(&path, toml).expect("a scratch file can be written");
+        let server = Server::start(&["--config", path.to_str().expect("the path is text")]);
+        Configured { path, server }
+    }
+
+    /// Writes the file anew, has it read, and returns what the log says about it up to a line that
+    /// contains `last`.
+    fn reload(&self, toml: &str, last: &str) -> Vec<String> {
+        let seen = self.server.log().len();
+        fs::write(&self.path, toml).expect("a scratch file can be written");
+        self.server.signal("HUP");
+        let mut lines = Vec::new();
+        wait_until(&format!("the log to say {last:?}"), || {
+            lines = self.server.log().split_off(seen);
+            lines.iter().any(|line| line.contains(last))
+        });
+        lines
+    }
+}
+
+#[test]
+fn a_new_message_limit_holds_for_old_connections_and_new_ones() {
+    let configured = Configured::start("max_message_size = \"64KiB\"\n");
+    let server = &configured.server;
+    let mut old = RawClient::open(server, "/echo");
+    old.expect_echo(&"x".repeat(2000));
+    configured.reload("max_message_size = \"1KiB\"\n", "max-message-size 64KiB -> 1KiB");
+    let mut new = RawClient::open(server, "/echo");
+    for peer in [&mut old, &mut new] {
+        peer.expect_echo(&"x".repeat(1024));
+        peer.send(&frame::text(&"x".repeat(1025)));
+        peer.expect_close(1009);
+    }
+
+    configured.reload("max_message_size = \"2MiB\"\n", "max-message-size 1KiB -> 2MiB");
+    RawClient::open(server, "/echo").expect_echo(&"x".repeat(2 * 1024 * 1024));
+}
+
+#[test]
+fn a_new_idle_timeout_holds_for_connections_that_are_idle_already() {
+    let configured = Configured::start("ping_interval = \"off\"\n");
+    let mut idle = RawClient::open(&configured.server, "/echo");
+    idle.expect_echo("the last that is said");
+    let said = Instant::now();
+    configured.reload("ping_interval = \"off\"\nidle_timeout = \"2s\"\n", "idle-timeout off -> 2s");
+    idle.expect_close(1001);
+    assert_between(said.elapsed(), ms(2000), ms(2000));
+    let expired = configured.server.wait_for("it to be counted", |m| m.expired("idle") == 1);
+    assert_eq!(expired.closed("idle_timeout"), 1);
+}
+
+#[test]
+fn a_shorter_heartbeat_finds_the_dead_among_old_connections() {
+    let configured = Configured::start("");
+    let mut dead = RawClient::open(&configured.server, "/echo");
+    let heartbeat = "ping_interval = \"1s\"\npong_timeout = \"1s\"\n";
+    configured.reload(heartbeat, "ping-interval 25s -> 1s");
+    let begun = Instant::now();
+    let (frames, _) = dead.drain(PATIENCE);
+    assert!(frames.iter().all(|frame| frame.first == frame::PING), "{frames:?}");
+    assert_between(begun.elapsed(), ms(900), ms(2000));
+    assert_eq!(configured.server.metrics().closed("pong_timeout"), 1);
+}
+
+#[test]
+fn a_longer_timeout_spares_those_who_are_idle_already() {
+    let configured = Configured::start("idle_timeout = \"2s\"\n");
+    let mut idle = RawClient::open(&configured.server, "/echo");
+    configured.reload("idle_timeout = \"off\"\n", "idle-timeout 2s -> off");
+    assert_eq!(idle.next(ms(3000)), harness::Event::Nothing);
+    idle.expect_echo("still here");
+}
+
+#[test]
+fn a_new_rate_holds_for_old_connections() {
+    let configured = Configured::start("");
+    let mut peer = RawClient::open(&configured.server, "/echo");
+    peer.expect_echo("as fast as you like");
+    let rate = "message_rate = \"10/s:10\"\nmessage_rate_policy = \"close\"\n";
+    configured.reload(rate, "message-rate off -> 10/s:10");
+    for _ in 0..30 {
+        peer.send(&frame::text("quick"));
+    }
+    let (frames, _) = peer.drain(PATIENCE);
+    let close = frames.last().expect("a close frame comes at least");
+    assert_eq!(close.close_code(), Some(1008), "{frames:?}");
+    assert!((10..20).contains(&(frames.len() - 1)), "{} messages passed", frames.len() - 1);
+}
+
+#[test]
+fn the_log_level_changes_both_ways() {
+    let configured = Configured::start("log_level = \"info\"\n");
+    let server = &configured.server;
+    drop(RawClient::open(server, "/echo"));
+    server.wait_for("it to be gone", |m| m.closed("peer_gone") == 1);
+    assert!(!server.log().iter().any(|line| line.contains("closed peer=")));
+
+    configured.reload("log_level = \"debug\"\n", "log-level info -> debug");
+    let peer = RawClient::open(server, "/echo");
+    let address = peer.stream().local_addr().expect("it is connected").to_string();
+    drop(peer);
+    let line = server.wait_for_log("closed peer=");
+    for part in [&address, "DEBUG", "path=/echo", "reason=peer_gone", "age_ms=", "bytes_in="] {
+        assert!(line.contains(part), "no {part:?} in {line}");
+    }
+
+    configured.reload("log_level = \"warn\"\nreactors = 7\n", "reactors");
+    let seen = server.log().len();
+    drop(RawClient::open(server, "/echo"));
+    server.wait_for("it to be gone", |m| m.closed("peer_gone") == 3);
+    assert_eq!(server.log().len(), seen, "neither debug nor info lines any more");
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_what_does_not_is_taken_all_the_same() {
+    let configured = Configured::start("reactors = 1\nmax_message_size = \"2KiB\"\n");
+    let toml = "reactors = 2\nmax_message_size = \"1KiB\"\nmailbox_limit = \"1MiB\"\n";
+    let log = configured.reload(toml, "mailbox-limit");
+    let restart: Vec<_> = log.iter().filter(|line| line.contains("needs a restart")).collect();
+    assert_eq!(restart.len(), 2, "{log:#?}");
+    assert!(restart[0].contains("WARN") && restart[0].contains("reactors 1 -> 2"), "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("max-message-size 2KiB -> 1KiB")), "{log:#?}");
+    assert_eq!(configured.server.metric("ws_reactors", &[]), 1.0);
+    let mut peer = RawClient::open(&configured.server, "/echo");
+    peer.send(&frame::text(&"x".repeat(1025)));
+    peer.expect_close(1009);
+}
+
+#[test]
+fn a_wrong_file_changes_nothing_and_the_log_says_what_is_wrong_with_it() {
+    let configured = Configured::start("max_message_size = \"2KiB\"\n");
+    let path = configured.path.display().to_string();
+    let mut peer = RawClient::open(&configured.server, "/echo");
+    for (toml, parts) in [
+        ("max_message_size = \"1KiB\"\nidle_timeout = \"soon\"\n", [":2 idle_timeout", "soon"]),
+        ("max_message_size = \"1KiB\"\npong_timeout = \"1h\"\n", ["pong-timeout", "ping-interval"]),
+        ("max_message_size = \"1KiB\"\nnonsense = 1\n", [":2", "nonsense"]),
+        ("max_message_size = \n", [":1", "reload"]),
+    ] {
+        let log = configured.reload(toml, "stays as it was");
+        let wrong = log.iter().find(|line| line.contains("ERROR") && line.contains(&path));
+        let wrong = wrong.unwrap_or_else(|| panic!("{path} is not named: {log:#?}"));
+        assert!(parts.iter().all(|part| wrong.contains(part)), "{wrong}");
+        peer.expect_echo(&"x".repeat(2048));
+    }
+    fs::remove_file(&configured.path).expect("the file is there");
+    configured.server.signal("HUP");
+    configured.server.wait_for_log(&format!("reload: flag --config: {path}"));
+    peer.expect_echo(&"x".repeat(2048));
+}
+
+#[test]
+fn the_same_file_again_is_said_to_change_nothing() {
+    let configured = Configured::start("max_message_size = \"2KiB\"\n");
+    configured.reload("# as before\nmax_message_size = 2048\n", "nothing has changed");
+}
+
+#[test]
+fn a_flag_stays_stronger_than_what_the_file_says_now() {
+    let path = scratch_path("toml");
+    fs::write(&path, "").expect("a scratch file can be written");
+    let config = path.to_str().expect("the path is text");
+    let server = Server::start(&["--config", config, "--max-message-size", "2KiB"]);
+    let configured = Configured { path, server };
+    configured.reload("max_message_size = \"1KiB\"\n", "nothing has changed");
+    RawClient::open(&configured.server, "/echo").expect_echo(&"x".repeat(2048));
+}
+
+#[test]
+fn a_new_drain_window_is_the_one_that_counts() {
+    let mut configured = Configured::start("drain_window = \"60s\"\n");
+    configured.reload("drain_window = \"0s\"\n", "drain-window");
+    let mut peer = RawClient::open(&configured.server, "/echo");
+    configured.server.signal("TERM");
+    peer.next_close(1001);
+    peer.send(&frame::close(1001, ""));
+    drop(peer);
+    assert!(configured.server.wait_exit(PATIENCE).success());
+}
