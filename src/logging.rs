@@ -111,6 +111,8 @@ impl fmt::Debug for LogHandle {
 /// An env_logger that filters by `filter`, which is valid, and writes lines into `queue`.
 fn logger(filter: &str, format: LogFormat, queue: &Arc<Queue>) -> Logger {
     env_logger::Builder::new()
+        // tungstenite logs payloads at debug; whoever wants that names it.
+        .filter_module("tungstenite", log::LevelFilter::Warn)
         .parse_filters(filter)
         .write_style(WriteStyle::Never)
         .target(Target::Pipe(Box::new(QueueEnd(queue.clone()))))

@@ -58,7 +58,8 @@ fn publish_and_hear(crowd: Vec<RawClient>, publishers: usize, each: usize, paddi
 #[test]
 fn everyone_on_every_reactor_gets_each_message_once_and_in_order() {
     const CLIENTS: usize = 60;
-    let mut server = Server::start(&["--reactors", "4", "--outbox-limit", "16MiB", "--ping-interval", "off"]);
+    let mut server =
+        Server::start(&["--reactors", "4", "--outbox-limit", "16MiB", "--ping-interval", "off"]);
     let mut deaf = RawClient::open(&server, "/echo");
     let crowd: Vec<_> = (0..CLIENTS).map(|_| RawClient::open(&server, "/broadcast")).collect();
     publish_and_hear(crowd, 3, 300, 0);

@@ -63,10 +63,12 @@ fn a_new_idle_timeout_holds_for_connections_that_are_idle_already() {
     idle.expect_echo("the last that is said");
     let said = Instant::now();
     configured.reload("ping_interval = \"off\"\nidle_timeout = \"2s\"\n", "idle-timeout off -> 2s");
-    idle.expect_close(1001);
+    idle.next_close(1001);
     assert_between(said.elapsed(), ms(2000), ms(2000));
-    let expired = configured.server.wait_for("it to be counted", |m| m.expired("idle") == 1);
-    assert_eq!(expired.closed("idle_timeout"), 1);
+    idle.send(&frame::close(1001, ""));
+    let is_counted = |m: &harness::Metrics| m.closed("idle_timeout") == 1;
+    let metrics = configured.server.wait_for("it to be counted", is_counted);
+    assert_eq!(metrics.expired("idle"), 1);
 }
 
 #[test]
@@ -97,7 +99,7 @@ fn a_new_rate_holds_for_old_connections() {
     let mut peer = RawClient::open(&configured.server, "/echo");
     peer.expect_echo("as fast as you like");
     let rate = "message_rate = \"10/s:10\"\nmessage_rate_policy = \"close\"\n";
-    configured.reload(rate, "message-rate off -> 10/s:10");
+    configured.reload(rate, "message-rate off -> 10/s");
     for _ in 0..30 {
         peer.send(&frame::text("quick"));
     }
@@ -165,7 +167,7 @@ fn a_wrong_file_changes_nothing_and_the_log_says_what_is_wrong_with_it() {
     }
     fs::remove_file(&configured.path).expect("the file is there");
     configured.server.signal("HUP");
-    configured.server.wait_for_log(&format!("reload: flag --config: {path}"));
+    configured.server.wait_for_log("reload: flag --config: cannot read");
     peer.expect_echo(&"x".repeat(2048));
 }
 

@@ -111,22 +111,6 @@ impl Conn {
             _ => CloseReason::CloseTimeout,
         }
     }
-
-    /// A peer that spoke within the last quarter of the interval need not be asked. The new time is
-    /// random within what is left of the interval, so that peers that all spoke at once do not ping
-    /// as one (at a third above the mean); and it is never later than an interval after the last
-    /// byte, so that death is noticed in time.
-    fn may_ping_later(&mut self, now: Tick, limits: &Limits, random: &mut fastrand::Rng) -> bool {
-        let Some(interval) = limits.ping else { return false };
-        let quiet = Ticks(interval.0 / 4);
-        if !self.has(flag::TALKED) || now.since(self.last_received) >= quiet {
-            return false;
-        }
-        self.flags &= !flag::TALKED;
-        let spread = Ticks(random.u32(quiet.0..=interval.0).max(1));
-        self.heartbeat = self.last_received.plus(spread);
-        true
-    }
 }
 
 /// Each 4 KiB of a message that arrived give it a second more; so a message of any size may come

@@ -18,6 +18,7 @@ mod budget;
 pub mod deadline;
 mod expiry;
 mod frame;
+mod heartbeat;
 mod limits;
 mod outbox;
 mod pause;
@@ -50,9 +51,6 @@ pub enum Phase {
     /// All is said: once it is sent, our side is shut, input is discarded until the peer's FIN.
     Lingering,
 }
-
-/// Unacknowledged bytes up to here may be the ping itself and a SYN counted as a byte.
-const CONTROL_SLACK: u64 = 4;
 
 /// No place in a list.
 pub const NOWHERE: u32 = u32::MAX;
@@ -186,9 +184,7 @@ impl Conn {
         self.phase = Phase::Open;
         self.route = route;
         self.last_data = now;
-        if let Some(interval) = limits.ping {
-            self.heartbeat = now.plus(Ticks(random.u32(1..=interval.0.max(1))));
-        }
+        self.spread_heartbeat(now, limits, random);
         if let Some(lifetime) = limits.lifetime {
             let jitter = random.u32(0..=lifetime.0 / 10);
             self.retires = self.opened.plus(Ticks(lifetime.0 - jitter));
@@ -253,37 +249,6 @@ impl Conn {
         }
     }
 
-    /// A pong came: the round trip in microseconds of the ping it answers, if one is being timed.
-    pub fn round_trip(&mut self, now_micros: u64) -> Option<u64> {
-        if !self.has(flag::PING_TIMED) {
-            return None;
-        }
-        self.flags &= !flag::PING_TIMED;
-        Some(u64::from((now_micros as u32).wrapping_sub(self.ping_micros)))
-    }
-
-    /// A ping was queued; it counts once the kernel has it.
-    pub fn ping_queued(&mut self) {
-        self.flags |= flag::PING_QUEUED;
-        self.flags &= !flag::TALKED;
-    }
-
-    /// The kernel took all control frames: if a ping was among them, its answer is now awaited.
-    pub fn control_is_out(&mut self, now: Tick, now_micros: u64) {
-        if self.has(flag::PING_QUEUED) {
-            self.flags &= !flag::PING_QUEUED;
-            self.flags |= flag::PING_ASKED | flag::PING_TIMED;
-            self.heartbeat = now;
-            self.ping_micros = now_micros as u32;
-        }
-    }
-
-    /// True while a ping waits for the kernel.
-    #[inline]
-    pub fn has_ping_queued(&self) -> bool {
-        self.has(flag::PING_QUEUED)
-    }
-
     /// Bytes and whole messages that the kernel took.
     #[inline]
     pub fn sent(&mut self, bytes: usize, messages: u32) {
@@ -296,38 +261,6 @@ impl Conn {
     pub fn data_queued(&mut self, now: Tick) {
         self.last_data = now;
         self.flags |= flag::SENT_DATA;
-    }
-
-    /// True if data was sent that may not have reached the peer's kernel.
-    pub fn has_sent_data(&self) -> bool {
-        self.has(flag::SENT_DATA)
-    }
-
-    /// A ping has left, and the peer's kernel has acknowledged so many bytes in all: notes whether
-    /// data stands before the ping.
-    pub fn ping_left_behind(&mut self, acknowledged: u64) {
-        if self.unacknowledged(acknowledged) > CONTROL_SLACK {
-            self.wake().acknowledged = Some(acknowledged);
-        } else {
-            self.flags &= !flag::SENT_DATA;
-        }
-    }
-
-    /// The pong is overdue. True if data stood before the ping, still does, and has moved since:
-    /// the peer is slow, not dead, and its time starts anew.
-    pub fn is_only_slow(&mut self, acknowledged: u64, now: Tick) -> bool {
-        let unacknowledged = self.unacknowledged(acknowledged);
-        let Some(active) = &mut self.active else { return false };
-        let Some(before) = active.acknowledged.replace(acknowledged) else { return false };
-        let moves = acknowledged > before && unacknowledged > CONTROL_SLACK;
-        if moves {
-            self.heartbeat = now;
-        }
-        moves
-    }
-
-    fn unacknowledged(&self, acknowledged: u64) -> u64 {
-        self.bytes_sent.saturating_sub(acknowledged)
     }
 
     /// Our close frame is queued; the peer's is awaited.

@@ -218,7 +218,7 @@ impl EpollDriver {
             self.buffer = Some(buffer);
             return None;
         };
-        let Some(mut socket) = entry.socket.as_ref() else { return None };
+        let mut socket = entry.socket.as_ref()?;
         match socket.read(&mut buffer) {
             Ok(0) => {
                 entry.flags = (entry.flags | ENDED) & !READABLE;
@@ -235,7 +235,7 @@ impl EpollDriver {
             }
             Err(error) => {
                 self.buffer = Some(buffer);
-                let Some(entry) = self.entry(token) else { return None };
+                let entry = self.entry(token)?;
                 match error.kind() {
                     io::ErrorKind::WouldBlock => {
                         entry.flags &= !READABLE;
@@ -403,6 +403,11 @@ impl Driver for EpollDriver {
         if let Some(socket) = self.take(token) {
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
+    }
+
+    fn left_over(&self) -> (bool, bool) {
+        let accepts = self.accepts_left == 0 && !self.pending.is_empty();
+        (accepts, !self.ready.is_empty())
     }
 
     fn accepting(&self) -> Accepting {

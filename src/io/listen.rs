@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -27,12 +28,15 @@ pub struct Listener {
 
 impl Listener {
     /// Binds a TCP address that several listeners share (`SO_REUSEPORT`): the kernel spreads
-    /// connections over them. Connections inherit its options.
+    /// connections over them. Connections inherit its options, among them that the kernel gives
+    /// one up whose peer has acknowledged nothing for `give_up_after`.
     ///
     /// # Errors
     /// See bind(2) and listen(2).
-    pub fn tcp(address: SocketAddr) -> io::Result<Self> {
+    pub fn tcp(address: SocketAddr, give_up_after: Duration) -> io::Result<Self> {
         let socket = tcp_socket(address)?;
+        // What is unsent when a connection is closed would stay in the kernel for minutes.
+        socket.set_tcp_user_timeout(Some(give_up_after))?;
         socket.set_reuse_port(true)?;
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_notsent_lowat(UNSENT_IN_KERNEL)?;
@@ -136,12 +140,25 @@ fn is_stale(path: &Path, address: &SockAddr) -> io::Result<bool> {
 mod tests {
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_connection_inherits_the_options_of_its_listener() {
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap(), LONG).unwrap();
+        let _peer = std::net::TcpStream::connect(listener.address().unwrap()).unwrap();
+        let (socket, _) =
+            std::iter::repeat_with(|| listener.accept()).find_map(Result::ok).unwrap();
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(LONG));
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_IN_KERNEL);
+        assert!(socket.tcp_nodelay().unwrap());
+    }
+
     #[test]
     fn a_port_in_use_is_found_although_it_could_be_shared() {
-        let first = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let first = Listener::tcp("127.0.0.1:0".parse().unwrap(), LONG).unwrap();
         let address = first.address().unwrap();
         assert_eq!(probe(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        let second = Listener::tcp(address).unwrap();
+        let second = Listener::tcp(address, LONG).unwrap();
         drop((first, second));
         probe(address).unwrap();
     }

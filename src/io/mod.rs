@@ -126,6 +126,9 @@ pub trait Driver {
     /// Closes with a reset, forgetting unsent bytes. The token is free.
     fn reset(&mut self, token: Token);
 
+    /// What this turn's share did not reach: (connections to accept, bytes to receive).
+    fn left_over(&self) -> (bool, bool);
+
     /// What accepting is doing.
     fn accepting(&self) -> Accepting;
 

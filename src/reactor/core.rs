@@ -8,7 +8,7 @@ use super::drain;
 use super::mailbox::Fanout;
 use super::output::Output;
 use super::ranks::Ranks;
-use super::shard::Shard;
+use super::shard::{Phase as BudgetedPhase, Shard};
 use super::shared::Shared;
 use super::slots::Slots;
 use super::wheel::Wheel;
@@ -115,6 +115,13 @@ impl Core {
             || self.output.len() > 0
             || !self.drained_outboxes.is_empty()
             || (!self.waiting.is_empty() && !self.shared.mailboxes.any_is_full())
+    }
+
+    /// Counts that a phase had more to do than its share of the turn.
+    pub fn carry_over_if(&self, has_more: bool, phase: BudgetedPhase) {
+        if has_more && let Some(counter) = self.shard.phase_carried_over.get(phase.index()) {
+            counter.increment();
+        }
     }
 
     /// Has the wheel look at a connection when its earliest deadline comes.

@@ -29,7 +29,7 @@ impl Reactor {
                 self.core.flush();
             }
         }
-        self.core.shard.phase_carried_over[BudgetedPhase::Deadlines.index()].increment();
+        self.core.carry_over_if(true, BudgetedPhase::Deadlines);
     }
 
     fn look_at(&mut self, token: Token) {

@@ -7,6 +7,9 @@ use super::Reactor;
 use super::core::Core;
 use crate::conn::{CloseReason, Phase, Tick, Ticks};
 
+/// Connections asked to go in one turn.
+const BATCH: u64 = 1024;
+
 /// How connections ended while a drain was on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
@@ -35,7 +38,6 @@ pub(super) struct Drain {
     next: u32,
     /// Connections that have been asked to go.
     asked: u64,
-    is_forced: bool,
 }
 
 impl Drain {
@@ -48,7 +50,6 @@ impl Drain {
             total: core.slots.len() as u64,
             next: 0,
             asked: 0,
-            is_forced: false,
         }
     }
 
@@ -71,7 +72,7 @@ impl Reactor {
     pub(super) fn drain(&mut self) {
         let Some(drain) = &mut self.drain else { return };
         let core = &mut self.core;
-        let due = drain.due(core.now.tick);
+        let due = drain.due(core.now.tick).min(drain.asked + BATCH);
         while drain.asked < due && drain.next < core.slots.end() {
             let index = drain.next;
             drain.next += 1;
@@ -91,8 +92,7 @@ impl Reactor {
             }
             core.is_past_drain = true;
             let last = drain.window.0 + core.limits.close.0;
-            if !drain.is_forced && core.now.tick.since(drain.begun).0 > last {
-                drain.is_forced = true;
+            if core.now.tick.since(drain.begun).0 > last {
                 core.drop_stragglers();
             }
         }
@@ -100,11 +100,17 @@ impl Reactor {
 }
 
 impl Core {
+    /// The wait is over: whoever is left is dropped, a batch in each turn.
     fn drop_stragglers(&mut self) {
+        let mut left = BATCH;
         for index in 0..self.slots.end() {
             if self.slots.at(index).is_some() {
                 let token = self.slots.token(index);
                 self.doom(token, CloseReason::DrainDropped);
+                left -= 1;
+            }
+            if left == 0 {
+                return;
             }
         }
     }

@@ -8,12 +8,13 @@ use super::core::Core;
 use super::drain::Drain;
 use super::mailbox::{Fanout, Mail};
 use super::shard::Phase as BudgetedPhase;
+use crate::config;
 use crate::conn::{Frame, Limits, NOWHERE, Pause};
 use crate::io::Token;
 use crate::proto::{Kind, encode_into, frame_length};
 
 /// Deliveries in one turn, after which mail waits for the next one. A single fan-out is never cut.
-const DELIVERIES: usize = 16 * 1024;
+const DELIVERIES: usize = 4 * 1024;
 
 /// Pieces of mail taken in one turn.
 const MAILS: usize = 1024;
@@ -25,7 +26,7 @@ impl Core {
         let mut bytes = Vec::with_capacity(frame_length(payload.len()));
         encode_into(&mut bytes, kind, payload);
         let frame = Frame::shared(bytes.into());
-        let reactors = self.shared.mailboxes.len();
+        let reactors = self.shared.mailboxes.reactors();
         let fanout = Fanout::new(route, frame, self.now.real, reactors);
         if let Some(publishes) = self.publishes.get_mut(usize::from(route)) {
             *publishes = true;
@@ -40,6 +41,23 @@ impl Core {
     pub fn must_wait_for_mail(&self, route: u16) -> bool {
         self.shared.mailboxes.any_is_full()
             && self.publishes.get(usize::from(route)).is_some_and(|publishes| *publishes)
+    }
+
+    /// Lives under new limits. Deadlines may have come closer, so every connection is looked at;
+    /// heartbeats are spread anew where their interval has changed.
+    fn reload(&mut self, limits: &config::Limits) {
+        let before = self.limits.ping;
+        self.limits = Limits::from(limits);
+        self.tools.set_message_limit(self.limits.message_size);
+        for index in 0..self.slots.end() {
+            let Core { slots, limits, random, now, .. } = self;
+            let Some(conn) = slots.at(index) else { continue };
+            if limits.ping != before {
+                conn.spread_heartbeat(now.tick, limits, random);
+            }
+            let token = slots.token(index);
+            self.arm(token);
+        }
     }
 
     fn deliver(&mut self, fanout: Arc<Fanout>) -> usize {
@@ -110,8 +128,7 @@ impl Reactor {
             match mail {
                 Mail::Publish(fanout) => deliveries += core.deliver(fanout),
                 Mail::Reload(limits) => {
-                    core.limits = Limits::from(&*limits);
-                    core.tools.set_message_limit(core.limits.message_size);
+                    core.reload(&limits);
                 }
                 Mail::Drain(window) => self.drain = Some(Drain::begin(&mut self.core, window)),
                 Mail::Stop => self.is_stopped = true,
@@ -123,7 +140,7 @@ impl Reactor {
                 self.core.flush();
             }
         }
-        self.core.shard.phase_carried_over[BudgetedPhase::Mailbox.index()].increment();
+        self.core.carry_over_if(true, BudgetedPhase::Mailbox);
     }
 
     /// Publishers go on once no mailbox is full any more, and readers once theirs have drained.

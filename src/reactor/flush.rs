@@ -170,6 +170,7 @@ impl Core {
         let control_is_out = conn.active().is_none_or(|active| active.outbox.control_is_out());
         if conn.has_ping_queued() && control_is_out {
             conn.control_is_out(self.now.tick, self.now.micros);
+            self.shard.pings_sent.increment();
             self.remember_acknowledged(token);
         }
         let Some(conn) = self.slots.get(token) else { return };

@@ -128,8 +128,8 @@ impl Mailboxes {
         Mailboxes { boxes, full: AtomicUsize::new(0) }
     }
 
-    /// How many there are: the number of reactors.
-    pub fn len(&self) -> usize {
+    /// How many there are.
+    pub fn reactors(&self) -> usize {
         self.boxes.len()
     }
 

@@ -36,6 +36,7 @@ pub use self::wheel::Wheel;
 use self::clock::{Clock, micros_until};
 use self::core::Core;
 use self::drain::Drain;
+use self::shard::Phase as BudgetedPhase;
 use crate::conn::Tick;
 use crate::handler::Service;
 use crate::io::{Accepting, Done, Driver};
@@ -77,7 +78,15 @@ impl Reactor {
         let real = driver.now();
         let clock = Clock::new(real);
         let core = Core::new(id, driver, shared, capacity, seed);
-        Reactor { core, services, clock, drain: None, accept_again: None, is_stopped: false }
+        Reactor {
+            core,
+            services,
+            clock,
+            drain: None,
+           
+            accept_again: None,
+            is_stopped: false,
+        }
     }
 
     /// Turns until it is drained or stopped.
@@ -162,6 +171,9 @@ impl Reactor {
                 self.core.flush();
             }
         }
+        let (accepts, reads) = self.core.driver.left_over();
+        self.core.carry_over_if(accepts, BudgetedPhase::Accept);
+        self.core.carry_over_if(reads, BudgetedPhase::Receive);
         self.check_accepting();
     }
 

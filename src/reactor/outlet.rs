@@ -146,7 +146,6 @@ impl Core {
         self.queue_control(token, PING_FRAME);
         if let Some(conn) = self.slots.get(token) {
             conn.ping_queued();
-            self.shard.pings_sent.increment();
         }
     }
 

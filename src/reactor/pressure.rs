@@ -21,7 +21,7 @@ impl Core {
 
     /// What this reactor may hold while the budget is overspent.
     fn share(&self, budget: &Budget) -> u64 {
-        budget.limit() / self.shared.mailboxes.len().max(1) as u64
+        budget.limit() / self.shared.mailboxes.reactors().max(1) as u64
     }
 
     fn shed_outboxes(&mut self) {

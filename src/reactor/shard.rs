@@ -48,15 +48,13 @@ pub enum PauseCause {
     Outbox,
     /// A mailbox its messages go to is full.
     Mailbox,
-    /// The process-wide inbox budget is spent.
-    Inbox,
 }
 
 impl PauseCause {
     /// How many causes there are.
     pub const COUNT: usize = Self::ALL.len();
     /// Every cause, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 4] = [Self::Rate, Self::Outbox, Self::Mailbox, Self::Inbox];
+    pub const ALL: [Self; 3] = [Self::Rate, Self::Outbox, Self::Mailbox];
 
     /// The place of this cause in an array of [`COUNT`](Self::COUNT) elements.
     #[must_use]
@@ -71,7 +69,6 @@ impl PauseCause {
             Self::Rate => "rate",
             Self::Outbox => "outbox",
             Self::Mailbox => "mailbox",
-            Self::Inbox => "inbox",
         }
     }
 }

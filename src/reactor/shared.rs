@@ -35,6 +35,8 @@ pub struct Shared {
     pub total_rate: TotalRate,
     /// The limits at start.
     pub limits: config::Limits,
+    /// The largest message that may be published, in bytes.
+    pub message_limit: AtomicUsize,
     /// Connections that may be open at once.
     pub max_connections: usize,
     connections: AtomicUsize,
@@ -62,6 +64,7 @@ impl Shared {
             outbox_budget: Budget::new(limits.outbox_budget),
             inbox_budget: Budget::new(limits.inbox_budget),
             total_rate,
+            message_limit: AtomicUsize::new(limits.max_message_size),
             limits,
             max_connections,
             connections: AtomicUsize::new(0),

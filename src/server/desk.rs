@@ -70,7 +70,7 @@ impl AdminService for Desk {
     }
 
     fn max_publish_size(&self) -> usize {
-        self.shared.limits.max_message_size
+        self.shared.message_limit.load(Ordering::Relaxed)
     }
 
     fn name(&self) -> String {

@@ -232,8 +232,9 @@ impl Running {
         }
         let config::Drain { delay, window } = self.config.drain;
         log::info!(
-            "draining: new connections are served for {delay:?} more, then all are closed over \
-             {window:?}"
+            "draining: new connections are served for {} s more, then all are closed over {} s",
+            delay.as_secs_f64(),
+            window.as_secs_f64(),
         );
         self.desk.is_draining.store(true, Ordering::Relaxed);
         self.stage = Stage::Leaving(Instant::now() + delay);
@@ -301,9 +302,10 @@ impl Running {
         if let Err(problem) = log.set_filter(&new.log.filter) {
             log::error!("reload: log-level stays as it was: {problem}");
         }
-        let limits = Arc::new(new.limits.clone());
+        let limits = Arc::new(new.limits);
         self.shared.outbox_budget.set_limit(limits.outbox_budget);
         self.shared.inbox_budget.set_limit(limits.inbox_budget);
+        self.shared.message_limit.store(limits.max_message_size, Ordering::Relaxed);
         self.shared.total_rate.set(limits.message_rate_total);
         self.shared.mailboxes.tell_all(|| Mail::Reload(Arc::clone(&limits)));
         for change in &changes.taken {

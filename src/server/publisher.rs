@@ -2,6 +2,7 @@
 //! Not for handlers, which publish through their connection.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::conn::Frame;
@@ -56,7 +57,7 @@ impl Publisher {
         let route = self.shared.routes.iter().position(|route| route.path == path);
         let route = route.and_then(|route| u16::try_from(route).ok());
         let route = route.ok_or(PublishError::UnknownPath)?;
-        if message.len() > self.shared.limits.max_message_size {
+        if message.len() > self.shared.message_limit.load(Ordering::Relaxed) {
             return Err(PublishError::TooBig);
         }
         if self.shared.mailboxes.any_is_full() {
@@ -65,7 +66,7 @@ impl Publisher {
         let mut bytes = Vec::with_capacity(frame_length(message.len()));
         encode_into(&mut bytes, message.kind(), message.as_bytes());
         let received = self.epoch.elapsed().as_micros() as u64;
-        let reactors = self.shared.mailboxes.len();
+        let reactors = self.shared.mailboxes.reactors();
         let fanout = Fanout::new(route, Frame::shared(bytes.into()), received, reactors);
         self.shared.mailboxes.publish(&fanout);
         Ok(Receipt { fanout })

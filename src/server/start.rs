@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Served;
 use super::desk::Desk;
@@ -19,7 +19,7 @@ use super::operate::{Notice, Running};
 use super::panics;
 use super::publisher::Publisher;
 use crate::admin;
-use crate::config::{Config, ListenAddress};
+use crate::config::{self, Config, ListenAddress};
 use crate::handler::Factory;
 use crate::io::descriptors;
 use crate::io::listen::{self, Listener};
@@ -79,6 +79,7 @@ struct Berth {
     is_private: bool,
     is_pinned: bool,
     unix: Arc<Vec<Listener>>,
+    give_up_after: Duration,
     ready: Sender<Result<Vec<SocketAddr>, StartError>>,
     go: Receiver<()>,
 }
@@ -100,8 +101,7 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
         routes.into_iter().map(|served| (served.info, served.factory)).unzip();
     let shards = (0..config.reactors).map(|_| Shard::new()).collect();
     let mailboxes = Mailboxes::new(wakers, config.mailbox_limit);
-    let shared =
-        Arc::new(Shared::new(infos, mailboxes, shards, config.limits.clone(), max_connections));
+    let shared = Arc::new(Shared::new(infos, mailboxes, shards, config.limits, max_connections));
     let unix = Arc::new(unix_listeners(&config)?);
 
     let (notices, inbox) = mpsc::channel();
@@ -120,6 +120,7 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
             is_private,
             is_pinned: config.pin_cores,
             unix: Arc::clone(&unix),
+            give_up_after: give_up_after(&config.limits),
             ready,
             go,
         };
@@ -175,6 +176,14 @@ fn drivers(reactors: usize, epoch: Instant) -> Result<(Vec<EpollDriver>, Vec<Wak
     Ok(made?.into_iter().unzip())
 }
 
+/// How long the kernel keeps trying with a peer that acknowledges nothing: no shorter than our own
+/// deadlines, so that it judges only what they can't see any more.
+fn give_up_after(limits: &config::Limits) -> Duration {
+    let heartbeat =
+        limits.ping_interval.unwrap_or_default() + limits.pong_timeout.unwrap_or_default();
+    heartbeat.max(limits.write_timeout) + limits.close_timeout
+}
+
 /// Nothing is started on an address that someone else serves.
 fn probe(config: &Config) -> Result<(), StartError> {
     if config.takeover {
@@ -209,7 +218,12 @@ fn unix_listeners(config: &Config) -> Result<Vec<Listener>, StartError> {
         ListenAddress::Tcp(_) => None,
     });
     let bind = |path: &PathBuf| {
-        Listener::unix(path).map_err(|source| refused(format!("unix:{}", path.display()), source))
+        Listener::unix(path).map_err(|source| StartError::Listen {
+            address: format!("unix:{}", path.display()),
+            source,
+            advice: "; stop what listens there, or choose another path; a Unix socket can't be \
+                     taken over",
+        })
     };
     paths.map(bind).collect()
 }
@@ -284,8 +298,8 @@ fn open_listeners(
     let mut bound = Vec::new();
     for address in addresses {
         if let ListenAddress::Tcp(address) = address {
-            let listener =
-                Listener::tcp(*address).map_err(|source| refused(address.to_string(), source))?;
+            let listener = Listener::tcp(*address, berth.give_up_after)
+                .map_err(|source| refused(address.to_string(), source))?;
             bound.extend(listener.address());
             listeners.push(listener);
         }
@@ -306,7 +320,7 @@ fn open_listeners(
 fn admin_port(config: &Config, desk: &Arc<Desk>) -> Result<Option<admin::AdminServer>, StartError> {
     let Some(address) = config.admin else { return Ok(None) };
     let fail = |source| refused(address.to_string(), source);
-    let listener = Listener::tcp(address).map_err(fail)?.into_std();
+    let listener = Listener::tcp(address, give_up_after(&config.limits)).map_err(fail)?.into_std();
     let service = Arc::clone(desk) as Arc<dyn admin::AdminService>;
     admin::start(listener, config.admin_token.clone(), service).map(Some).map_err(fail)
 }
