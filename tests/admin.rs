@@ -268,8 +268,7 @@ fn the_admin_port_can_be_turned_off() {
 #[test]
 fn clients_that_connect_and_say_nothing_shut_nobody_out_for_long() {
     let server = Server::start(&[]);
-    let silent: Vec<_> =
-        (0..100).filter_map(|_| TcpStream::connect(server.admin()).ok()).collect();
+    let silent: Vec<_> = (0..100).filter_map(|_| TcpStream::connect(server.admin()).ok()).collect();
     // Until then whoever comes is told 503 and shown the door, perhaps before the request is read.
     wait_until("the silent to be let go", || is_healthy(server.admin()).unwrap_or(false));
     drop(silent);

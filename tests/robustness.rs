@@ -25,7 +25,8 @@ fn damaged(random: &mut Rng, good: &[u8]) -> Vec<u8> {
 }
 
 fn noise(random: &mut Rng) -> Vec<u8> {
-    std::iter::repeat_with(|| random.u8(..)).take(random.usize(1..3000)).collect()
+    let length = random.usize(1..3000);
+    std::iter::repeat_with(|| random.u8(..)).take(length).collect()
 }
 
 /// A stream of frames, most of them good.

@@ -114,7 +114,8 @@ impl EpollDriver {
             ready: VecDeque::new(),
             ready_left: 0,
             writable: VecDeque::new(),
-            buffer: Some(vec![0; RECEIVE_BUFFER].into_boxed_slice()),
+            // Not zeros: those would be pages that the first burst has to fetch.
+            buffer: Some(vec![1; RECEIVE_BUFFER].into_boxed_slice()),
         };
         Ok((driver, waker))
     }

@@ -85,7 +85,7 @@ impl Core {
             driver,
             slots: Slots::new(capacity + super::accept::SURPLUS),
             wheel: Wheel::new(now.tick),
-            output: Output::default(),
+            output: Output::new(),
             tools: Tools::new(limits.message_size),
             limits,
             shared,

@@ -78,15 +78,7 @@ impl Reactor {
         let real = driver.now();
         let clock = Clock::new(real);
         let core = Core::new(id, driver, shared, capacity, seed);
-        Reactor {
-            core,
-            services,
-            clock,
-            drain: None,
-           
-            accept_again: None,
-            is_stopped: false,
-        }
+        Reactor { core, services, clock, drain: None, accept_again: None, is_stopped: false }
     }
 
     /// Turns until it is drained or stopped.

@@ -62,7 +62,6 @@ pub enum Kept<'a> {
 }
 
 /// One turn's output. Its vectors keep their room from turn to turn.
-#[derive(Default)]
 pub struct Output {
     arena: Vec<u8>,
     segments: Vec<Segment>,
@@ -71,6 +70,13 @@ pub struct Output {
 }
 
 impl Output {
+    /// An empty output whose arena is at hand, not just reserved.
+    pub fn new() -> Self {
+        let mut arena = vec![1; ARENA_KEPT];
+        arena.clear();
+        Output { arena, segments: Vec::new(), frames: Vec::new(), touched: Vec::new() }
+    }
+
     /// The entry for a connection, whose place in the list `place` remembers.
     fn touch(&mut self, token: Token, place: &mut u32) -> usize {
         if *place == NOWHERE {
