@@ -28,9 +28,9 @@ fn assert_at_rest(server: &Server) {
 
 #[test]
 fn beyond_a_full_table_clients_get_503_and_room_is_used_again() {
-    let server = Server::start_with_descriptors(100, &["--reactors", "1"]);
+    let server = Server::start_with_descriptors(200, &["--reactors", "1"]);
     let room = allowed(&server);
-    assert!((20..100).contains(&room), "{room} connections in a table of 100");
+    assert!((20..200).contains(&room), "{room} connections in a table of 200");
     server.wait_for_log("raise the limit");
     let mut within = open_many(&server, room);
     for _ in 0..60 {
@@ -55,7 +55,7 @@ fn beyond_a_full_table_clients_get_503_and_room_is_used_again() {
 #[test]
 fn a_herd_beyond_a_full_table_is_answered_to_the_last() {
     let flags = ["--reactors", "1", "--handshake-timeout", "1s", "--close-timeout", "500ms"];
-    let server = Server::start_with_descriptors(100, &flags);
+    let server = Server::start_with_descriptors(200, &flags);
     let mut within = open_many(&server, allowed(&server));
     let mut herd: Vec<_> = (0..400).map(|_| RawClient::connect(&server)).collect();
     // Those that say nothing are told 503 on accept, or 408 when their time is up.
@@ -107,9 +107,9 @@ fn when_the_kernel_has_no_descriptor_accepting_pauses_and_resumes() {
 
 #[test]
 fn each_reactor_has_a_table_of_its_own() {
-    let server = Server::start_with_descriptors(200, &["--reactors", "4"]);
-    assert!(allowed(&server) > 400, "{} connections in 4 tables of 200", allowed(&server));
-    let mut peers = open_many(&server, 360);
+    let server = Server::start_with_descriptors(300, &["--reactors", "4"]);
+    assert!(allowed(&server) > 600, "{} connections in 4 tables of 300", allowed(&server));
+    let mut peers = open_many(&server, 480);
     for peer in &mut peers {
         peer.expect_echo("held");
     }
@@ -118,7 +118,7 @@ fn each_reactor_has_a_table_of_its_own() {
         .filter_map(|task| std::fs::read_dir(task.ok()?.path().join("fd")).ok())
         .map(Iterator::count)
         .max();
-    assert!(largest < Some(200), "{largest:?} descriptors in one table");
+    assert!(largest < Some(300), "{largest:?} descriptors in one table");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn shared_descriptors_are_one_table() {
 
 #[test]
 fn descriptors_of_those_who_left_are_given_back() {
-    let server = Server::start_with_descriptors(100, &["--reactors", "1"]);
+    let server = Server::start_with_descriptors(200, &["--reactors", "1"]);
     let room = allowed(&server);
     for round in 0..10 {
         let mut peers = open_many(&server, room);

@@ -25,8 +25,8 @@ fn readiness_ends_at_once_and_the_delay_still_serves_new_connections() {
     let mut server = Server::start(&flags);
     assert_eq!(server.admin_request("GET", "/readyz", "").0, 200);
 
-    server.signal("TERM");
     let begun = Instant::now();
+    server.signal("TERM");
     wait_until("/readyz to turn", || server.admin_request("GET", "/readyz", "").0 == 503);
     assert!(begun.elapsed() < delay / 2, "readiness ends before anything else does");
     assert!(server.admin_request("GET", "/readyz", "").1.contains("draining"));
@@ -114,13 +114,13 @@ fn stragglers_are_dropped_once_the_close_timeout_is_over() {
     let mut server = Server::start(&["--drain-window", "0s", "--close-timeout", "1s"]);
     let willing: Vec<_> = (0..2).map(|_| RawClient::open(&server, "/echo")).collect();
     let mut deaf: Vec<_> = (0..3).map(|_| RawClient::open(&server, "/echo")).collect();
-    server.signal("TERM");
     let begun = Instant::now();
+    server.signal("TERM");
     for peer in willing {
         assert_eq!(leave_when_asked(peer), Some(1001));
     }
     let status = server.wait_exit(PATIENCE);
-    harness::assert_between(begun.elapsed(), ms(900), Duration::from_secs(1));
+    harness::assert_between(begun.elapsed(), ms(1000), ms(1000));
     assert!(status.success(), "stragglers are no failure: {status}");
     server.wait_for_log("drained: 2 connections closed cleanly, 3 dropped");
     for peer in &mut deaf {

@@ -86,9 +86,9 @@ fn a_shorter_heartbeat_finds_the_dead_among_old_connections() {
 
 #[test]
 fn a_longer_timeout_spares_those_who_are_idle_already() {
-    let configured = Configured::start("idle_timeout = \"2s\"\n");
+    let configured = Configured::start("ping_interval = \"off\"\nidle_timeout = \"2s\"\n");
     let mut idle = RawClient::open(&configured.server, "/echo");
-    configured.reload("idle_timeout = \"off\"\n", "idle-timeout 2s -> off");
+    configured.reload("ping_interval = \"off\"\n", "idle-timeout 2s -> off");
     assert_eq!(idle.next(ms(3000)), harness::Event::Nothing);
     idle.expect_echo("still here");
 }

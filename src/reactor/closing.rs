@@ -73,12 +73,11 @@ impl Core {
     }
 
     /// Our close frame is sent or queued: what comes is discarded up to the peer's close frame.
-    pub fn await_close(&mut self, token: Token, bytes: &mut [u8]) {
-        let mut input = Input::new(bytes);
+    pub fn await_close(&mut self, token: Token, input: &mut Input<'_>) {
         loop {
             let Core { slots, tools, now, .. } = self;
             let Some(conn) = slots.get(token) else { return };
-            match conn.decode(&mut input, tools, now.tick) {
+            match conn.decode(input, tools, now.tick) {
                 Ok(Some(Incoming::Close(_))) | Err(_) => {
                     let reason = conn.reason().unwrap_or(CloseReason::PeerClosed);
                     self.linger_for(token, reason);

@@ -36,7 +36,7 @@ impl Reactor {
                 self.core.account(token);
             }
             Phase::Open => self.messages(token, bytes),
-            Phase::Closing => self.core.await_close(token, bytes),
+            Phase::Closing => self.core.await_close(token, &mut Input::new(bytes)),
             Phase::Lingering => {}
         }
     }
@@ -67,6 +67,10 @@ impl Reactor {
             }
         }
         let core = &mut self.core;
+        if core.slots.get(token).is_some_and(|conn| conn.phase() == Phase::Closing) {
+            // The peer's own close frame may stand behind what made us close.
+            core.await_close(token, &mut input);
+        }
         if core.slots.get(token).is_some_and(|conn| !conn.is_resting()) {
             core.account(token);
             core.arm(token);
