@@ -69,7 +69,7 @@ impl Driver for Eager {
         Sending::Taken(parts.iter().map(|part| part.len()).sum())
     }
 
-    fn acknowledged(&mut self, _: Token) -> Option<u64> {
+    fn acknowledged(&mut self, _: Token) -> Option<pulsewheel::proto::Acknowledged> {
         None
     }
 
@@ -78,6 +78,10 @@ impl Driver for Eager {
     fn close(&mut self, _: Token) {}
 
     fn reset(&mut self, _: Token) {}
+
+    fn left_over(&self) -> (bool, bool) {
+        (false, false)
+    }
 
     fn accepting(&self) -> Accepting {
         Accepting::On

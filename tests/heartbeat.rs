@@ -176,30 +176,31 @@ fn a_slow_reader_is_not_taken_for_dead() {
 fn a_stall_of_the_server_reaps_nobody_who_answers() {
     let server = quick(&["--handshake-timeout", "1s"]);
     let mut living: Vec<_> = (0..30).map(|_| RawClient::open(&server, "/echo")).collect();
-    let mut asked = RawClient::open(&server, "/echo");
-    asked.wait_for_ping();
-    let mut newcomer = RawClient::connect(&server);
-    let head = request("/echo", &[]);
-    newcomer.send(&head.as_bytes()[..20]);
-    server.signal("STOP");
-    // The stall is longer than every deadline; both of these speak during it.
-    sleep(ms(1500));
-    asked.send(&frame::frame(frame::PONG, b""));
-    newcomer.send(&head.as_bytes()[20..]);
-    sleep(ms(1500));
-    server.signal("CONT");
-    assert_eq!(newcomer.response().status, 101);
     std::thread::scope(|scope| {
-        for peer in living.iter_mut().chain([&mut asked, &mut newcomer]) {
-            scope.spawn(|| {
-                assert_eq!(peer.answer_pings(ms(2500)).1, Event::Nothing);
-            });
+        for peer in &mut living {
+            scope.spawn(|| assert_eq!(peer.answer_pings(ms(6500)).1, Event::Nothing));
+        }
+        let mut asked = RawClient::open(&server, "/echo");
+        asked.wait_for_ping();
+        let mut newcomer = RawClient::connect(&server);
+        let head = request("/echo", &[]);
+        newcomer.send(&head.as_bytes()[..20]);
+        server.signal("STOP");
+        // The stall is longer than every deadline; both of these speak during it.
+        sleep(ms(1500));
+        asked.send(&frame::frame(frame::PONG, b""));
+        newcomer.send(&head.as_bytes()[20..]);
+        sleep(ms(1500));
+        server.signal("CONT");
+        assert_eq!(newcomer.response().status, 101);
+        for mut peer in [asked, newcomer] {
+            scope.spawn(move || assert_eq!(peer.answer_pings(ms(2500)).1, Event::Nothing));
         }
     });
     let metrics = server.metrics();
     assert_eq!((metrics.closed("pong_timeout"), metrics.closed("handshake_timeout")), (0, 0));
     assert!(metrics.value("ws_stalls_total", &[]) >= 1.0);
-    assert_eq!(metrics.value("ws_connections_active", &[]), 32.0);
+    assert!(metrics.value("ws_connections_active", &[]) >= 30.0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The deadlines of one connection: which is the earliest, and what follows when one passes.
 //! Not for waiting: the wheel looks, this answers.
 
-use super::{CloseReason, Conn, Deadline, Limits, Phase, TICK_MICROS, Tick, Ticks, flag};
+use super::{CloseReason, Conn, Deadline, Limits, Phase, Spread, TICK_MICROS, Tick, Ticks, flag};
 
 /// What the reactor must do about a deadline that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Conn {
         &mut self,
         now: Tick,
         limits: &Limits,
-        random: &mut fastrand::Rng,
+        spread: &mut Spread,
     ) -> Option<(Deadline, Verdict)> {
         loop {
             let (tick, deadline) = self.deadline(limits)?;
@@ -88,8 +88,11 @@ impl Conn {
                 return None;
             }
             let verdict = match deadline {
-                Deadline::Ping if self.may_ping_later(now, limits, random) => continue,
-                Deadline::Ping => Verdict::Ping,
+                Deadline::Ping if self.may_ping_later(now, limits, spread) => continue,
+                Deadline::Ping => {
+                    spread.pinged(now, limits.ping.unwrap_or_default());
+                    Verdict::Ping
+                }
                 Deadline::Handshake => Verdict::RequestTimeout,
                 Deadline::Pong => Verdict::Silent,
                 Deadline::Idle => Verdict::Close(CloseReason::IdleTimeout),

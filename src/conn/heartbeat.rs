@@ -1,18 +1,19 @@
 //! The heartbeat of one connection: when a ping is due, when it counts, what answers it.
 //! Not for carrying out the verdict; `expiry` pronounces it and the reactor acts.
 
-use super::{Conn, Limits, Tick, Ticks, flag};
+use super::{Conn, Limits, Spread, Tick, Ticks, flag};
+use crate::proto::Acknowledged;
 
 /// Unacknowledged bytes up to here may be the ping itself and a SYN counted as a byte.
 const CONTROL_SLACK: u64 = 4;
 
 impl Conn {
     /// Has the next ping fall anywhere within an interval, so that peers do not ping as one.
-    pub fn spread_heartbeat(&mut self, now: Tick, limits: &Limits, random: &mut fastrand::Rng) {
+    pub fn spread_heartbeat(&mut self, now: Tick, limits: &Limits, spread: &mut Spread) {
         if let Some(interval) = limits.ping
             && !self.has(flag::PING_ASKED)
         {
-            self.heartbeat = now.plus(Ticks(random.u32(1..=interval.0.max(1))));
+            self.heartbeat = spread.draw(now, (Ticks(1), interval), now, interval);
         }
     }
 
@@ -24,7 +25,7 @@ impl Conn {
         &mut self,
         now: Tick,
         limits: &Limits,
-        random: &mut fastrand::Rng,
+        spread: &mut Spread,
     ) -> bool {
         let Some(interval) = limits.ping else { return false };
         let quiet = Ticks(interval.0 / 4);
@@ -32,8 +33,8 @@ impl Conn {
             return false;
         }
         self.flags &= !flag::TALKED;
-        let spread = Ticks(random.u32(quiet.0..=interval.0).max(1));
-        self.heartbeat = self.last_received.plus(spread);
+        let quiet = Ticks(quiet.0.max(1));
+        self.heartbeat = spread.draw(self.last_received, (quiet, interval), now, interval);
         true
     }
 
@@ -73,30 +74,105 @@ impl Conn {
         self.has(flag::SENT_DATA)
     }
 
-    /// A ping has left, and the peer's kernel has acknowledged so many bytes in all: notes whether
-    /// data stands before the ping.
-    pub fn ping_left_behind(&mut self, acknowledged: u64) {
-        if self.unacknowledged(acknowledged) > CONTROL_SLACK {
-            self.wake().acknowledged = Some(acknowledged);
+    /// A ping has left: notes whether data stands before it that the peer's kernel has not taken.
+    pub fn ping_left_behind(&mut self, acknowledged: Acknowledged) {
+        let position = self.bytes_sent;
+        if position.saturating_sub(acknowledged.bytes) > CONTROL_SLACK {
+            self.wake().behind = Some(Behind { position, acknowledged: acknowledged.bytes });
         } else {
             self.flags &= !flag::SENT_DATA;
         }
     }
 
-    /// The pong is overdue. True if data stood before the ping, still does, and has moved since:
-    /// the peer is slow, not dead, and its time starts anew.
-    pub fn is_only_slow(&mut self, acknowledged: u64, now: Tick) -> bool {
-        let unacknowledged = self.unacknowledged(acknowledged);
-        let Some(active) = &mut self.active else { return false };
-        let Some(before) = active.acknowledged.replace(acknowledged) else { return false };
-        let moves = acknowledged > before && unacknowledged > CONTROL_SLACK;
-        if moves {
-            self.heartbeat = now;
-        }
-        moves
+    /// True if data stood before the last ping.
+    pub fn ping_is_behind(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.behind.is_some())
     }
 
-    fn unacknowledged(&self, acknowledged: u64) -> u64 {
-        self.bytes_sent.saturating_sub(acknowledged)
+    /// The pong is overdue. True if the ping stood behind data and the peer has been slow rather
+    /// than silent: the ping is still on its way and what stands before it moves, or it reached
+    /// the peer's kernel less than a pong timeout ago. Then the clock starts anew.
+    pub fn is_only_slow(&mut self, acknowledged: Acknowledged, now: Tick, limits: &Limits) -> bool {
+        let (Some(pong), Some(active)) = (limits.pong, &mut self.active) else { return false };
+        let Some(behind) = &mut active.behind else { return false };
+        let before = std::mem::replace(&mut behind.acknowledged, acknowledged.bytes);
+        if before >= behind.position {
+            // It had arrived when the clock was last started.
+            return false;
+        }
+        let silent_for = if acknowledged.bytes >= behind.position {
+            Ticks::from_duration(acknowledged.last)
+        } else if acknowledged.bytes > before {
+            Ticks(0)
+        } else {
+            pong
+        };
+        if silent_for >= pong {
+            return false;
+        }
+        self.heartbeat = now.minus(silent_for);
+        true
+    }
+}
+
+/// A ping that left while data stood before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Behind {
+    /// Bytes of the stream up to the ping's end.
+    position: u64,
+    /// How many of them were acknowledged when the clock was last started.
+    acknowledged: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config;
+    use crate::proto::Peer;
+
+    const PONG: u32 = 1_000;
+
+    fn asked(sent: usize, acknowledged: u64) -> (Conn, Limits) {
+        let limits = Limits::from(&config::Limits::default());
+        assert_eq!(limits.pong, Some(Ticks(PONG)));
+        let mut conn = Conn::new(Peer::UNIX, Tick(0), false);
+        conn.data_queued(Tick(0));
+        conn.ping_queued();
+        conn.sent(sent, 0);
+        conn.control_is_out(Tick(100), 1_000_000);
+        conn.ping_left_behind(at(acknowledged, 0));
+        (conn, limits)
+    }
+
+    fn at(bytes: u64, seconds_ago: u64) -> Acknowledged {
+        Acknowledged { bytes, last: Duration::from_secs(seconds_ago) }
+    }
+
+    #[test]
+    fn an_idle_peer_is_never_only_slow() {
+        let (mut conn, limits) = asked(1_000, 998);
+        assert!(!conn.has_sent_data());
+        assert!(!conn.is_only_slow(at(1_000, 0), Tick(1_100), &limits));
+    }
+
+    #[test]
+    fn data_that_moves_before_the_ping_starts_the_clock_anew() {
+        let (mut conn, limits) = asked(100_000, 10_000);
+        assert!(conn.is_only_slow(at(20_000, 0), Tick(1_100), &limits));
+        assert!(conn.is_only_slow(at(30_000, 9), Tick(2_100), &limits));
+        assert!(!conn.is_only_slow(at(30_000, 19), Tick(3_100), &limits), "it stands still");
+    }
+
+    #[test]
+    fn a_ping_that_has_arrived_gets_its_pong_timeout_and_no_more() {
+        let (mut conn, limits) = asked(100_000, 10_000);
+        assert!(conn.is_only_slow(at(100_000, 4), Tick(1_100), &limits));
+        assert_eq!(conn.heartbeat, Tick(700));
+        // Data that was sent after the ping may go on moving; it is the ping that counts.
+        assert!(!conn.is_only_slow(at(500_000, 0), Tick(1_700), &limits));
+        let (mut conn, limits) = asked(100_000, 10_000);
+        assert!(!conn.is_only_slow(at(100_000, 11), Tick(1_100), &limits));
     }
 }

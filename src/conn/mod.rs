@@ -23,6 +23,7 @@ mod limits;
 mod outbox;
 mod pause;
 pub mod reason;
+mod spread;
 mod tick;
 
 pub use self::armed::Armed;
@@ -31,10 +32,12 @@ pub use self::budget::Budget;
 pub use self::deadline::Deadline;
 pub use self::expiry::Verdict;
 pub use self::frame::Frame;
+use self::heartbeat::Behind;
 pub use self::limits::Limits;
 pub use self::outbox::Outbox;
 pub use self::pause::Pause;
 pub use self::reason::{CloseReason, RefusedReason};
+pub use self::spread::Spread;
 pub use self::tick::{TICK_MICROS, Tick, Ticks};
 
 use crate::proto::{Incoming, Input, Partial, Peer, Tools, Violation, decode};
@@ -127,8 +130,8 @@ pub struct Active {
     pub inbox_charged: usize,
     /// Unsent bytes that the reactor's totals have for it.
     pub outbox_counted: usize,
-    /// What the peer's kernel had acknowledged when the last ping left, if more was on its way.
-    pub acknowledged: Option<u64>,
+    /// The last ping, if data stood before it that the peer's kernel had not taken.
+    behind: Option<Behind>,
     /// Its place by size among the reactor's unsent backlogs and unfinished messages.
     pub ranks: [u8; 2],
     close_due: Option<Tick>,
@@ -178,15 +181,15 @@ impl Conn {
 
     /// The upgrade is answered: from here on messages flow and heartbeats are due.
     ///
-    /// `random` spreads the first ping over the whole interval, so that a burst of arrivals does
+    /// `spread` spreads the first ping over the whole interval, so that a burst of arrivals does
     /// not ping as one, and takes up to a tenth off the lifetime.
-    pub fn upgraded(&mut self, route: u16, now: Tick, limits: &Limits, random: &mut fastrand::Rng) {
+    pub fn upgraded(&mut self, route: u16, now: Tick, limits: &Limits, spread: &mut Spread) {
         self.phase = Phase::Open;
         self.route = route;
         self.last_data = now;
-        self.spread_heartbeat(now, limits, random);
+        self.spread_heartbeat(now, limits, spread);
         if let Some(lifetime) = limits.lifetime {
-            let jitter = random.u32(0..=lifetime.0 / 10);
+            let jitter = spread.random.u32(0..=lifetime.0 / 10);
             self.retires = self.opened.plus(Ticks(lifetime.0 - jitter));
             self.flags |= flag::RETIRES;
         }
@@ -199,7 +202,7 @@ impl Conn {
         if self.has(flag::PING_ASKED) {
             self.flags &= !flag::PING_ASKED;
             if let Some(active) = &mut self.active {
-                active.acknowledged = None;
+                active.behind = None;
             }
             // The next one keeps its distance from the last, so that phases stay as they are.
             let interval = limits.ping.unwrap_or_default();
@@ -428,7 +431,7 @@ impl Active {
             && self.paused == 0
             && self.inbox_charged == 0
             && self.outbox_counted == 0
-            && self.acknowledged.is_none()
+            && self.behind.is_none()
     }
 }
 

@@ -36,6 +36,11 @@ impl Tick {
         Tick(self.0.wrapping_add(span.0))
     }
 
+    /// This point moved earlier.
+    pub fn minus(self, span: Ticks) -> Tick {
+        Tick(self.0.wrapping_sub(span.0))
+    }
+
     /// How long after `earlier` this is; zero if it is before.
     pub fn since(self, earlier: Tick) -> Ticks {
         if self.is_before(earlier) { Ticks(0) } else { Ticks(self.0.wrapping_sub(earlier.0)) }

@@ -19,7 +19,7 @@ use socket2::Socket;
 
 use super::listen::Listener;
 use super::{Accepting, Chunk, Done, Driver, Ending, Sending, Token, probe};
-use crate::proto::Peer;
+use crate::proto::{Acknowledged, Peer};
 
 /// The one buffer that a reactor receives into, in bytes. It takes the burst of a busy peer in one
 /// call and still lies in a core's cache.
@@ -383,7 +383,7 @@ impl Driver for EpollDriver {
         }
     }
 
-    fn acknowledged(&mut self, token: Token) -> Option<u64> {
+    fn acknowledged(&mut self, token: Token) -> Option<Acknowledged> {
         probe::acknowledged(self.entry(token)?.socket.as_ref()?)
     }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use self::chunk::Chunk;
 pub use self::epoll::{EpollDriver, Waker};
-use crate::proto::Peer;
+use crate::proto::{Acknowledged, Peer};
 
 /// Names a connection: a slot, and which of the connections that have lived in it.
 ///
@@ -113,9 +113,8 @@ pub trait Driver {
     /// longer than the call copies them.
     fn send(&mut self, token: Token, parts: &[IoSlice<'_>]) -> Sending;
 
-    /// Bytes of this connection that its peer's kernel has acknowledged, ever; `None` if unknown.
-    /// Growth means that the peer's host lives.
-    fn acknowledged(&mut self, token: Token) -> Option<u64>;
+    /// What this connection's peer's kernel has acknowledged; `None` if that can't be known.
+    fn acknowledged(&mut self, token: Token) -> Option<Acknowledged>;
 
     /// Shuts our side of the stream: a FIN follows the last byte.
     fn finish(&mut self, token: Token);

@@ -2,15 +2,21 @@
 //! Not for statistics: it is asked only before a verdict.
 
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use socket2::Socket;
 
-/// Bytes that the peer's kernel has acknowledged (`tcpi_bytes_acked`, tcp(7)); `None` for a socket
-/// that is not TCP.
-pub(super) fn acknowledged(socket: &Socket) -> Option<u64> {
-    /// `tcpi_bytes_acked` follows 104 bytes of older fields and two 64-bit pacing rates
-    /// (linux/tcp.h, since 4.1).
-    const OFFSET: usize = 120;
+use crate::proto::Acknowledged;
+
+/// Where `tcpi_last_ack_recv` stands in the kernel's answer (linux/tcp.h): 32 bits, milliseconds.
+const LAST_ACK: usize = 56;
+
+/// Where `tcpi_bytes_acked` stands, since Linux 4.1: 64 bits.
+const BYTES_ACKED: usize = 120;
+
+/// What the peer's kernel has acknowledged (`TCP_INFO`, tcp(7)); `None` for a socket that is not
+/// TCP.
+pub(super) fn acknowledged(socket: &Socket) -> Option<Acknowledged> {
     let mut info = [0u8; 256];
     let mut length = info.len() as libc::socklen_t;
     // SAFETY: `info` is writable for `length` bytes, and the kernel writes no more than that.
@@ -23,11 +29,15 @@ pub(super) fn acknowledged(socket: &Socket) -> Option<u64> {
             &raw mut length,
         )
     };
-    if failed != 0 || (length as usize) < OFFSET + 8 {
+    if failed != 0 || (length as usize) < BYTES_ACKED + 8 {
         return None;
     }
-    let bytes = info.get(OFFSET..OFFSET + 8)?.try_into().ok()?;
-    Some(u64::from_ne_bytes(bytes))
+    let bytes = info.get(BYTES_ACKED..BYTES_ACKED + 8)?.try_into().ok()?;
+    let millis = info.get(LAST_ACK..LAST_ACK + 4)?.try_into().ok()?;
+    Some(Acknowledged {
+        bytes: u64::from_ne_bytes(bytes),
+        last: Duration::from_millis(u64::from(u32::from_ne_bytes(millis))),
+    })
 }
 
 #[cfg(test)]
@@ -47,7 +57,12 @@ mod tests {
         near.read_exact(&mut [0]).unwrap();
         let socket = Socket::from(near);
         // The SYN may be counted as one byte more.
-        assert!((1000..=1001).contains(&acknowledged(&socket).unwrap()));
+        let first = acknowledged(&socket).unwrap();
+        assert!((1000..=1001).contains(&first.bytes));
+        std::thread::sleep(Duration::from_millis(120));
+        let second = acknowledged(&socket).unwrap();
+        assert_eq!(second.bytes, first.bytes);
+        assert!(second.last >= first.last + Duration::from_millis(100));
         let (unix, _) =
             socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
         assert_eq!(acknowledged(&unix), None);

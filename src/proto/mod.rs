@@ -14,7 +14,7 @@ pub(crate) use self::frame::{PING_FRAME, close_frame, encode_into, frame_length,
 pub(crate) use self::http::Answer;
 pub use self::http::{HEAD_LIMIT, Head, Headers, Request, parse_head};
 pub use self::message::{Kind, Message};
-pub use self::peer::Peer;
+pub use self::peer::{Acknowledged, Peer};
 pub(crate) use self::upgrade::{Upgrade, Wanted, classify};
 
 /// What a peer did that ends its connection, seen before it reaches a handler.

@@ -1,8 +1,9 @@
-//! Where a connection comes from, in 18 bytes.
+//! Where a connection comes from, in 18 bytes; and how far the host there has come.
 //! Not for proxies: whoever speaks to the socket is the peer.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// The remote address of a connection, IPv4 kept as its IPv6-mapped form.
 ///
@@ -11,6 +12,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 pub struct Peer {
     ip: [u8; 16],
     port: u16,
+}
+
+/// What a peer's kernel has acknowledged of what it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Bytes of the stream, ever.
+    pub bytes: u64,
+    /// How long ago the last acknowledgement came, to the millisecond.
+    pub last: Duration,
 }
 
 impl Peer {

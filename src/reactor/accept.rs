@@ -66,7 +66,7 @@ impl Core {
     }
 
     fn unavailable(&mut self, advice: &str) -> Answer {
-        let after = self.random.u32(RETRY_AFTER);
+        let after = self.spread.random.u32(RETRY_AFTER);
         Answer::new(http::StatusCode::SERVICE_UNAVAILABLE, advice)
             .header(&format!("Retry-After: {after}"))
     }

@@ -12,7 +12,7 @@ use super::shard::{Phase as BudgetedPhase, Shard};
 use super::shared::Shared;
 use super::slots::Slots;
 use super::wheel::Wheel;
-use crate::conn::{CloseReason, Conn, Limits, Tick};
+use crate::conn::{CloseReason, Conn, Limits, Spread, Tick};
 use crate::io::{Driver, Token};
 use crate::proto::Tools;
 
@@ -36,7 +36,7 @@ pub(super) struct Core {
     pub shared: Arc<Shared>,
     pub shard: Arc<Shard>,
     pub now: Now,
-    pub random: fastrand::Rng,
+    pub spread: Spread,
     /// Open connections of each route.
     pub members: Vec<Vec<u32>>,
     /// Routes whose handlers have been seen to publish.
@@ -77,7 +77,6 @@ impl Core {
         let real = driver.now();
         let now = Now { tick: Tick::from_micros(real), micros: real, real };
         let shard = shared.shards.get(id).map_or_else(Shard::new, Arc::clone);
-        shard.descriptors_allowed.set(capacity as u64);
         let limits = Limits::from(&shared.limits);
         let routes = shared.routes.len();
         Core {
@@ -91,7 +90,7 @@ impl Core {
             shared,
             shard,
             now,
-            random: fastrand::Rng::with_seed(seed),
+            spread: Spread::new(seed),
             members: vec![Vec::new(); routes],
             publishes: vec![false; routes],
             doomed: Vec::new(),

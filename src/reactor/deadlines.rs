@@ -37,9 +37,9 @@ impl Reactor {
         // Each verdict changes what is due next; a connection has fewer deadlines than this.
         for _ in 0..Deadline::COUNT {
             let core = &mut self.core;
-            let Core { slots, now, limits, random, .. } = core;
+            let Core { slots, now, limits, spread, .. } = core;
             let Some(conn) = slots.get(token) else { return };
-            let Some((deadline, verdict)) = conn.expire(now.tick, limits, random) else { break };
+            let Some((deadline, verdict)) = conn.expire(now.tick, limits, spread) else { break };
             if judges_silence(verdict) && !has_read {
                 has_read = true;
                 if self.read_once_more(token) {
@@ -110,11 +110,11 @@ impl Core {
     /// Data stood before the ping and the peer's kernel has taken some of it since.
     fn is_only_slow(&mut self, token: Token) -> bool {
         let Some(conn) = self.slots.get(token) else { return false };
-        if conn.active().is_none_or(|active| active.acknowledged.is_none()) {
+        if !conn.ping_is_behind() {
             return false;
         }
         let Some(acknowledged) = self.driver.acknowledged(token) else { return false };
-        conn.is_only_slow(acknowledged, self.now.tick)
+        conn.is_only_slow(acknowledged, self.now.tick, &self.limits)
     }
 
     /// The oldest unsent byte is too old: the slow-consumer policy. Dropping helps only if what is
@@ -125,7 +125,7 @@ impl Core {
             self.doom(token, CloseReason::WriteTimeout);
             return;
         }
-        let overdue = Tick(self.now.tick.0.wrapping_sub(self.limits.write.0));
+        let overdue = self.now.tick.minus(self.limits.write);
         let outbox = &mut conn.wake().outbox;
         let dropped = outbox.drop_overdue(overdue, &self.shared.outbox_budget);
         let is_stuck = outbox.oldest().is_some_and(|oldest| oldest.has_come(overdue));

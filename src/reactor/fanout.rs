@@ -50,10 +50,10 @@ impl Core {
         self.limits = Limits::from(limits);
         self.tools.set_message_limit(self.limits.message_size);
         for index in 0..self.slots.end() {
-            let Core { slots, limits, random, now, .. } = self;
+            let Core { slots, limits, spread, now, .. } = self;
             let Some(conn) = slots.at(index) else { continue };
             if limits.ping != before {
-                conn.spread_heartbeat(now.tick, limits, random);
+                conn.spread_heartbeat(now.tick, limits, spread);
             }
             let token = slots.token(index);
             self.arm(token);

@@ -133,9 +133,9 @@ impl Reactor {
 
 impl Core {
     fn opened(&mut self, token: Token, route: u16, state: u32) {
-        let Core { slots, limits, now, random, .. } = self;
+        let Core { slots, limits, now, spread, .. } = self;
         let Some(conn) = slots.get(token) else { return };
-        conn.upgraded(route, now.tick, limits, random);
+        conn.upgraded(route, now.tick, limits, spread);
         conn.state = state;
         self.shard.connections_active.add(1);
         self.join(token, route);
