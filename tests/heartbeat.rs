@@ -139,10 +139,12 @@ fn a_pong_that_is_not_read_while_reading_is_paused_reaps_nobody() {
     assert_eq!(server.metrics().closed("pong_timeout"), 0);
 }
 
-/// The ping stands behind data in the kernel's buffers: a slow reader sees it late.
+/// The ping stands behind data in the kernel's buffers: a slow reader sees it late, five times as
+/// late as a pong may be.
 #[test]
 fn a_slow_reader_is_not_taken_for_dead() {
-    let server = quick(&["--outbox-limit", "4MiB", "--write-timeout", "20s"]);
+    let flags = ["--ping-interval", "1s", "--pong-timeout", "1s", "--outbox-limit", "4MiB"];
+    let server = Server::start(&[&flags[..], &["--write-timeout", "20s"]].concat());
     let mut slow = RawClient::connect_narrow(&server).upgraded("/broadcast");
     let mut talks = RawClient::open(&server, "/broadcast");
     for _ in 0..20 {

@@ -94,6 +94,20 @@ fn a_longer_timeout_spares_those_who_are_idle_already() {
 }
 
 #[test]
+fn a_new_lifetime_ends_connections_that_have_lived_that_long_already() {
+    let configured = Configured::start("");
+    let opened = Instant::now();
+    let mut old = RawClient::open(&configured.server, "/echo");
+    configured.reload("max_lifetime = \"2s\"\n", "max-lifetime off -> 2s");
+    old.expect_echo("a busy connection ages too");
+    old.next_close(1001);
+    assert_between(opened.elapsed(), ms(1800), ms(2000));
+    old.send(&frame::close(1001, ""));
+    let is_counted = |m: &harness::Metrics| m.closed("lifetime_reached") == 1;
+    configured.server.wait_for("it to be counted", is_counted);
+}
+
+#[test]
 fn a_new_rate_holds_for_old_connections() {
     let configured = Configured::start("");
     let mut peer = RawClient::open(&configured.server, "/echo");

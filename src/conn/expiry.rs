@@ -75,6 +75,19 @@ impl Conn {
         }
     }
 
+    /// Sets when the connection retires: up to a tenth before its lifetime is over, or, where that
+    /// has passed by a limit that is new, within the next tenth; so that those who came together do
+    /// not leave together.
+    pub fn spread_lifetime(&mut self, now: Tick, limits: &Limits, spread: &mut Spread) {
+        self.flags &= !flag::RETIRES;
+        if let Some(lifetime) = limits.lifetime {
+            let jitter = Ticks(spread.random.u32(0..=lifetime.0 / 10));
+            let due = self.opened.plus(Ticks(lifetime.0 - jitter.0));
+            self.retires = if due.has_come(now) { now.plus(jitter) } else { due };
+            self.flags |= flag::RETIRES;
+        }
+    }
+
     /// What to do about the earliest deadline if it has passed; call again until `None`.
     pub fn expire(
         &mut self,

@@ -188,11 +188,7 @@ impl Conn {
         self.route = route;
         self.last_data = now;
         self.spread_heartbeat(now, limits, spread);
-        if let Some(lifetime) = limits.lifetime {
-            let jitter = spread.random.u32(0..=lifetime.0 / 10);
-            self.retires = self.opened.plus(Ticks(lifetime.0 - jitter));
-            self.flags |= flag::RETIRES;
-        }
+        self.spread_lifetime(now, limits, spread);
     }
 
     /// Bytes came: the peer lives.

@@ -104,9 +104,11 @@ impl Core {
     fn drop_stragglers(&mut self) {
         let mut left = BATCH;
         for index in 0..self.slots.end() {
-            if self.slots.at(index).is_some() {
+            if let Some(conn) = self.slots.at(index) {
+                // Both sides have said goodbye where only the peer's FIN is missing.
+                let reason = conn.reason().filter(|_| conn.phase() == Phase::Lingering);
                 let token = self.slots.token(index);
-                self.doom(token, CloseReason::DrainDropped);
+                self.doom(token, reason.unwrap_or(CloseReason::DrainDropped));
                 left -= 1;
             }
             if left == 0 {

@@ -44,16 +44,19 @@ impl Core {
     }
 
     /// Lives under new limits. Deadlines may have come closer, so every connection is looked at;
-    /// heartbeats are spread anew where their interval has changed.
+    /// heartbeats and lifetimes are spread anew where they have changed.
     fn reload(&mut self, limits: &config::Limits) {
-        let before = self.limits.ping;
+        let (ping, lifetime) = (self.limits.ping, self.limits.lifetime);
         self.limits = Limits::from(limits);
         self.tools.set_message_limit(self.limits.message_size);
         for index in 0..self.slots.end() {
             let Core { slots, limits, spread, now, .. } = self;
             let Some(conn) = slots.at(index) else { continue };
-            if limits.ping != before {
+            if limits.ping != ping {
                 conn.spread_heartbeat(now.tick, limits, spread);
+            }
+            if limits.lifetime != lifetime {
+                conn.spread_lifetime(now.tick, limits, spread);
             }
             let token = slots.token(index);
             self.arm(token);
