@@ -45,6 +45,28 @@ pub fn can_unshare() -> bool {
     std::thread::spawn(|| unshare_table().is_ok()).join().unwrap_or(false)
 }
 
+/// Keeps signals away from the calling thread, so that others handle them.
+///
+/// A handler writes to a descriptor that was opened for all; in a thread with its own table that
+/// number may by now be a client's socket. To be called before the table is taken.
+///
+/// # Errors
+/// See pthread_sigmask(3).
+pub fn leave_signals_to_others() -> io::Result<()> {
+    // SAFETY: a sigset_t is plain data, for which zeros are valid; it is filled in next.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is valid for both calls, and no old mask is asked for.
+    let failed = unsafe {
+        libc::sigfillset(&raw mut set);
+        // What a thread brings upon itself must still reach it.
+        for own in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT] {
+            libc::sigdelset(&raw mut set, own);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut())
+    };
+    if failed != 0 { Err(io::Error::from_raw_os_error(failed)) } else { Ok(()) }
+}
+
 /// Pins the calling thread to the `n`th of the cores it may run on, counting round.
 ///
 /// # Errors

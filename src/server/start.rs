@@ -92,7 +92,7 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     let epoch = Instant::now();
     let limit = descriptors::raise_limit()?;
     let is_private = has_private_tables(&config);
-    let capacity = capacity(&config, limit, is_private)?;
+    let capacity = capacity(&config, limit)?;
     probe(&config)?;
     let (drivers, wakers) = drivers(config.reactors, epoch)?;
     let tables = if is_private { config.reactors } else { 1 };
@@ -161,11 +161,10 @@ fn has_private_tables(config: &Config) -> bool {
     can
 }
 
-/// Connections that each reactor's table has room for.
-fn capacity(config: &Config, limit: u64, is_private: bool) -> Result<usize, StartError> {
+/// Connections that one descriptor table has room for. Where all reactors share one, each may take
+/// all of it; the limit for the whole process keeps them from taking more together.
+fn capacity(config: &Config, limit: u64) -> Result<usize, StartError> {
     let taken = RESERVE + PER_REACTOR * config.reactors as u64 + config.listen.len() as u64;
-    // A table shared by all is full when all together have filled it; each may take the most.
-    let _ = is_private;
     match limit.checked_sub(taken) {
         Some(room) if room > 0 => Ok(usize::try_from(room).unwrap_or(usize::MAX).min(1 << 24)),
         _ => Err(StartError::Descriptors { limit, reactors: config.reactors }),
@@ -269,6 +268,7 @@ fn moor(mut berth: Berth, addresses: &[ListenAddress]) -> io::Result<()> {
         log::warn!("reactor {} can't be pinned to a core: {error}", berth.id);
     }
     if berth.is_private {
+        descriptors::leave_signals_to_others()?;
         descriptors::unshare_table()?;
     }
     let bound = open_listeners(&mut berth, addresses);
