@@ -8,18 +8,19 @@ use crate::proto::Acknowledged;
 const CONTROL_SLACK: u64 = 4;
 
 impl Conn {
-    /// Has the next ping fall anywhere within an interval, so that peers do not ping as one.
+    /// Has the next ping fall anywhere within an interval but for its first quarter, so that peers
+    /// that came together do not ping as one (at a third above the mean) and none at once.
     pub fn spread_heartbeat(&mut self, now: Tick, limits: &Limits, spread: &mut Spread) {
         if let Some(interval) = limits.ping
             && !self.has(flag::PING_ASKED)
         {
-            self.heartbeat = spread.draw(now, (Ticks(1), interval), now, interval);
+            self.heartbeat = spread.draw(now, (quiet(interval), interval), now, interval);
         }
     }
 
     /// A peer that spoke within the last quarter of the interval need not be asked. The new time is
     /// random within what is left of the interval, so that peers that all spoke at once do not ping
-    /// as one (at a third above the mean); and it is never later than an interval after the last
+    /// as one; and it is never later than an interval after the last
     /// byte, so that death is noticed in time.
     pub(super) fn may_ping_later(
         &mut self,
@@ -28,13 +29,13 @@ impl Conn {
         spread: &mut Spread,
     ) -> bool {
         let Some(interval) = limits.ping else { return false };
-        let quiet = Ticks(interval.0 / 4);
-        if !self.has(flag::TALKED) || now.since(self.last_received) >= quiet {
+        let talks = self.has(flag::TALKED) || self.is_mid_message();
+        if !talks || now.since(self.last_received) >= quiet(interval) {
             return false;
         }
         self.flags &= !flag::TALKED;
-        let quiet = Ticks(quiet.0.max(1));
-        self.heartbeat = spread.draw(self.last_received, (quiet, interval), now, interval);
+        let bounds = (quiet(interval), interval);
+        self.heartbeat = spread.draw(self.last_received, bounds, now, interval);
         true
     }
 
@@ -115,6 +116,11 @@ impl Conn {
     }
 }
 
+/// Whoever spoke less than this long ago need not be asked whether it lives.
+fn quiet(interval: Ticks) -> Ticks {
+    Ticks((interval.0 / 4).max(1))
+}
+
 /// A ping that left while data stood before it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Behind {
@@ -132,7 +138,7 @@ mod tests {
     use crate::config;
     use crate::proto::Peer;
 
-    const PONG: u32 = 1_000;
+    const PONG: u32 = 1_001;
 
     fn asked(sent: usize, acknowledged: u64) -> (Conn, Limits) {
         let limits = Limits::from(&config::Limits::default());

@@ -1,6 +1,8 @@
 //! The limits a connection lives under, in the units it counts in: ticks and bytes.
 //! Not for what was typed: `config` reads that; this is made from it once, and again on SIGHUP.
 
+use std::time::Duration;
+
 use super::bucket::Pace;
 use super::tick::Ticks;
 use crate::config::{self, RatePolicy, SlowConsumer};
@@ -27,14 +29,14 @@ pub struct Limits {
 impl From<&config::Limits> for Limits {
     fn from(typed: &config::Limits) -> Self {
         Limits {
-            handshake: Ticks::from_duration(typed.handshake_timeout),
+            handshake: deadline(typed.handshake_timeout),
             ping: typed.ping_interval.map(Ticks::from_duration),
-            pong: typed.pong_timeout.map(Ticks::from_duration),
-            idle: typed.idle_timeout.map(Ticks::from_duration),
-            message: Ticks::from_duration(typed.message_timeout),
-            write: Ticks::from_duration(typed.write_timeout),
-            close: Ticks::from_duration(typed.close_timeout),
-            lifetime: typed.max_lifetime.map(Ticks::from_duration),
+            pong: typed.pong_timeout.map(deadline),
+            idle: typed.idle_timeout.map(deadline),
+            message: deadline(typed.message_timeout),
+            write: deadline(typed.write_timeout),
+            close: deadline(typed.close_timeout),
+            lifetime: typed.max_lifetime.map(deadline),
             message_size: typed.max_message_size,
             outbox: typed.outbox_limit,
             slow_consumer: typed.slow_consumer,
@@ -42,4 +44,9 @@ impl From<&config::Limits> for Limits {
             rate_policy: typed.message_rate_policy,
         }
     }
+}
+
+/// A span that has passed for certain: the tick in which it begins has begun before it.
+fn deadline(span: Duration) -> Ticks {
+    Ticks(Ticks::from_duration(span).0 + 1)
 }

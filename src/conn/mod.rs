@@ -181,7 +181,7 @@ impl Conn {
 
     /// The upgrade is answered: from here on messages flow and heartbeats are due.
     ///
-    /// `spread` spreads the first ping over the whole interval, so that a burst of arrivals does
+    /// `spread` spreads the first ping over the interval, so that a burst of arrivals does
     /// not ping as one, and takes up to a tenth off the lifetime.
     pub fn upgraded(&mut self, route: u16, now: Tick, limits: &Limits, spread: &mut Spread) {
         self.phase = Phase::Open;
