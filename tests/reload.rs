@@ -213,3 +213,20 @@ fn a_new_drain_window_is_the_one_that_counts() {
     drop(peer);
     assert!(configured.server.wait_exit(PATIENCE).success());
 }
+
+#[test]
+fn a_new_rate_frees_those_who_wait_under_the_old_one() {
+    let configured = Configured::start("message_rate = \"1/s:100\"\n");
+    let server = &configured.server;
+    let mut peer = RawClient::open(server, "/echo");
+    peer.send(&frame::text("x").repeat(140));
+    for _ in 0..100 {
+        assert_eq!(peer.data().payload, b"x");
+    }
+    let begun = Instant::now();
+    configured.reload("message_rate = \"1000/s:10\"\n", "message-rate 1/s:100 -> 1000/s:10");
+    for _ in 100..140 {
+        assert_eq!(peer.data().payload, b"x");
+    }
+    assert!(begun.elapsed() < ms(10_000), "{:?}", begun.elapsed());
+}

@@ -128,7 +128,9 @@ pub struct Active {
     pub outbox: Outbox,
     /// Bytes charged to the inbox budget for this connection.
     pub inbox_charged: usize,
-    /// Unsent bytes that the reactor's totals have for it.
+    /// Unsent bytes that the reactor's total has for it.
+    pub unsent_counted: usize,
+    /// What its outbox holds, as far as the reactor's ranks know.
     pub outbox_counted: usize,
     /// The last ping, if data stood before it that the peer's kernel had not taken.
     behind: Option<Behind>,
@@ -262,33 +264,25 @@ impl Conn {
         self.flags |= flag::SENT_DATA;
     }
 
-    /// Our close frame is queued; the peer's is awaited.
-    pub fn begin_closing(&mut self, reason: CloseReason) {
+    /// Our close frame is queued; the peer's is awaited. What is held comes back, to be decoded
+    /// before what comes next.
+    #[must_use]
+    pub fn begin_closing(&mut self, reason: CloseReason) -> Vec<u8> {
         self.set_reason(reason);
         self.phase = Phase::Closing;
-        self.forget_input();
+        self.active.as_mut().map(|active| std::mem::take(&mut active.held)).unwrap_or_default()
     }
 
     /// The last bytes to the peer are queued; what it still sends is discarded.
     pub fn begin_lingering(&mut self, reason: CloseReason) {
         self.set_reason(reason);
         self.phase = Phase::Lingering;
-        self.forget_input();
+        self.forget_unfinished();
     }
 
     /// The first reason is the one that counts.
     fn set_reason(&mut self, reason: CloseReason) {
         self.reason.get_or_insert(reason);
-    }
-
-    fn forget_input(&mut self) {
-        if let Some(active) = &mut self.active {
-            active.held = Vec::new();
-            active.resume_at = None;
-            if self.phase == Phase::Lingering {
-                active.partial = None;
-            }
-        }
     }
 
     /// Gives up what has come of a head, frame or message.

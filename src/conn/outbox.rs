@@ -12,15 +12,30 @@ use super::budget::Budget;
 use super::frame::Frame;
 use super::tick::Tick;
 
-/// Pongs and pings waiting for a frame boundary take at most this many bytes; older pongs than
-/// that need not be sent (RFC 6455 section 5.5.3 asks only for the most recent).
+/// Pongs waiting for a frame boundary take at most this many bytes; older ones than that need not
+/// be sent (RFC 6455 section 5.5.3 asks only for the most recent). A ping always finds room: there
+/// is one at a time, and its answer is awaited.
 const CONTROL_LANE: usize = 4 * 127;
+
+/// The first byte of a pong.
+const PONG: u8 = 0x8a;
+
+/// What a queued frame takes besides its bytes: its place in a queue that may be half empty, and
+/// the least that an allocation takes. A frame of two bytes is mostly that.
+const BOOKKEEPING: usize = 2 * size_of::<Queued>();
 
 struct Queued {
     frame: Frame,
     since: Tick,
     /// Data may be dropped by a slow-consumer policy; close frames and HTTP answers may not.
     is_data: bool,
+}
+
+impl Queued {
+    fn release(self, budget: &Budget) {
+        self.frame.release(budget);
+        budget.release(BOOKKEEPING);
+    }
 }
 
 /// The unsent frames of one connection. Its bounds are enforced by who pushes.
@@ -44,6 +59,12 @@ impl Outbox {
         self.bytes
     }
 
+    /// Memory that the queue holds, never less than what the budget is charged for it: a frame that
+    /// is partly written is held whole.
+    pub fn held(&self) -> usize {
+        self.bytes + self.front_sent + self.queue.len() * BOOKKEEPING
+    }
+
     /// True if nothing is unsent.
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
@@ -63,6 +84,7 @@ impl Outbox {
     pub fn push(&mut self, frame: Frame, is_data: bool, now: Tick, budget: &Budget) {
         self.bytes += frame.len();
         frame.charge(budget);
+        budget.charge(BOOKKEEPING);
         self.queue.push_back(Queued { frame, since: now, is_data });
     }
 
@@ -88,17 +110,33 @@ impl Outbox {
         self.control.is_empty() && self.queue.iter().all(|queued| queued.is_data)
     }
 
-    /// Puts a ping or pong into the control lane. False if the lane is full and it was dropped.
-    pub fn push_control(&mut self, frame: &[u8], now: Tick) -> bool {
-        if self.control.len() + frame.len() > CONTROL_LANE {
-            return false;
+    /// Puts a ping or pong into the control lane; the oldest pongs make room for a new one.
+    pub fn push_control(&mut self, frame: &[u8], now: Tick) {
+        if frame.first() == Some(&PONG) {
+            self.make_room(frame.len());
         }
         if self.control.is_empty() {
             self.control_since = now;
         }
         self.control.extend_from_slice(frame);
         self.bytes += frame.len();
-        true
+    }
+
+    /// Drops pongs, the oldest first, until `wanted` more bytes fit into the lane; never one that
+    /// is partly written. The lane's age stays: what was dropped was as unread as the rest is.
+    fn make_room(&mut self, wanted: usize) {
+        let mut at = 0;
+        while self.control.len() + wanted > CONTROL_LANE {
+            // A control frame's length is its second byte.
+            let Some(&[first, length]) = self.control.get(at..at + 2) else { return };
+            let end = at + 2 + usize::from(length);
+            if first == PONG && at >= self.control_sent {
+                self.control.drain(at..end);
+                self.bytes -= end - at;
+            } else {
+                at = end;
+            }
+        }
     }
 
     /// The next bytes to write, in order, as far as `parts` has room.
@@ -145,7 +183,7 @@ impl Outbox {
         self.front_sent = 0;
         if let Some(front) = self.queue.pop_front() {
             *messages += u32::from(front.is_data);
-            front.frame.release(budget);
+            front.release(budget);
         }
         n - unsent
     }
@@ -185,7 +223,7 @@ impl Outbox {
             }
             if let Some(gone) = self.queue.remove(at) {
                 self.bytes -= gone.frame.len();
-                gone.frame.release(budget);
+                gone.release(budget);
                 dropped += 1;
             }
         }
@@ -195,7 +233,7 @@ impl Outbox {
     /// Forgets everything: the connection is gone.
     pub fn clear(&mut self, budget: &Budget) {
         for queued in self.queue.drain(..) {
-            queued.frame.release(budget);
+            queued.release(budget);
         }
         *self = Outbox { sending: self.sending, ..Outbox::default() };
     }
@@ -225,7 +263,7 @@ mod tests {
             outbox.push_rest(own(b"XXfirst"), 2, true, Tick(1), &budget);
             outbox.push(own(b"second"), true, Tick(2), &budget);
             outbox.push(own(b"third"), true, Tick(3), &budget);
-            assert!(outbox.push_control(b"PING", Tick(4)));
+            outbox.push_control(b"PING", Tick(4));
             assert_eq!(outbox.bytes(), whole.len());
             assert_eq!(unsent(&outbox), whole);
             outbox.taken(cut, &budget);
@@ -252,11 +290,36 @@ mod tests {
         assert_eq!(outbox.oldest(), Some(Tick(1)));
     }
 
+    /// The longest pong there is, and how it can be told from others.
+    fn pong(number: u8) -> Vec<u8> {
+        let mut frame = vec![number; 127];
+        frame[..2].copy_from_slice(&[PONG, 125]);
+        frame
+    }
+
     #[test]
-    fn the_control_lane_is_bounded() {
+    fn the_control_lane_is_bounded_and_keeps_the_most_recent() {
+        let budget = Budget::new(1 << 20);
         let mut outbox = Outbox::default();
-        let taken = (0..1000).filter(|_| outbox.push_control(&[0; 127], Tick(0))).count();
-        assert_eq!((taken, outbox.bytes()), (4, CONTROL_LANE));
+        outbox.push_control(&pong(0), Tick(0));
+        outbox.taken(1, &budget);
+        let ping = [0x89, 0];
+        for number in 1..=100 {
+            outbox.push_control(&pong(number), Tick(0));
+            if number == 50 {
+                outbox.push_control(&ping, Tick(0));
+            }
+        }
+        let expected = [&pong(0)[1..], &ping, &pong(99), &pong(100)].concat();
+        assert_eq!(unsent(&outbox), expected, "what is partly written and the ping stay");
+        assert_eq!(outbox.bytes(), expected.len());
+        outbox.taken(expected.len(), &budget);
+        assert!(outbox.is_empty() && outbox.control_is_out());
+        for number in 0..4 {
+            outbox.push_control(&pong(number), Tick(0));
+        }
+        outbox.push_control(&ping, Tick(0));
+        assert!(unsent(&outbox).ends_with(&ping), "a ping finds room in a full lane");
     }
 
     #[test]
@@ -267,12 +330,28 @@ mod tests {
         for outbox in &mut outboxes {
             outbox.push(frame.clone(), true, Tick(0), &budget);
         }
-        assert_eq!(budget.used(), 10);
+        let place = BOOKKEEPING as u64;
+        assert_eq!(budget.used(), 10 + 5 * place);
         for outbox in outboxes.iter_mut().take(4) {
             outbox.taken(10, &budget);
         }
-        assert_eq!(budget.used(), 10);
+        assert_eq!(budget.used(), 10 + place);
         outboxes[4].clear(&budget);
         assert_eq!(budget.used(), 0);
+    }
+
+    /// Else the budget could be overspent with nobody above its share of it, whom to shed.
+    #[test]
+    fn what_is_held_is_never_less_than_what_is_charged() {
+        let budget = Budget::new(1 << 20);
+        let mut outbox = Outbox::default();
+        outbox.push(own(b"0123456789"), true, Tick(0), &budget);
+        outbox.push(own(b""), true, Tick(0), &budget);
+        outbox.push(own(b"01234"), true, Tick(0), &budget);
+        for _ in 0..15 {
+            assert_eq!(outbox.held() as u64, budget.used());
+            outbox.taken(1, &budget);
+        }
+        assert_eq!((outbox.held(), budget.used()), (0, 0));
     }
 }

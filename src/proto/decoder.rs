@@ -55,7 +55,7 @@ impl Tools {
         self.shared.take().unwrap_or_else(|| Box::new(Engine::new(self.message_limit)))
     }
 
-    /// Takes a clean, small engine back; one is enough, since it is seldom away.
+    /// Takes a clean engine back; one is enough, since it is seldom away.
     fn give_back(&mut self, engine: Box<Engine>) {
         if engine.is_reusable() && engine.limit() == self.message_limit {
             self.shared = Some(engine);

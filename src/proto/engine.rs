@@ -16,14 +16,10 @@ use super::Violation;
 /// tungstenite zero-fills this much before each read, so it is small; pieces may still be larger.
 const READ_BUFFER: usize = 1024;
 
-/// A piece from here on leaves a read buffer behind that is not worth keeping, in bytes.
-const LARGE_PIECE: usize = 4 * READ_BUFFER;
-
 /// A tungstenite context that sees only plain, unmasked, already checked frames.
 pub(crate) struct Engine {
     context: WebSocketContext,
     dirty: bool,
-    is_large: bool,
 }
 
 impl Engine {
@@ -35,11 +31,7 @@ impl Engine {
             .max_message_size(Some(limit))
             .max_frame_size(Some(limit.max(super::frame::CONTROL_LIMIT)))
             .accept_unmasked_frames(true);
-        Engine {
-            context: WebSocketContext::new(Role::Server, Some(config)),
-            dirty: false,
-            is_large: false,
-        }
+        Engine { context: WebSocketContext::new(Role::Server, Some(config)), dirty: false }
     }
 
     /// The largest message it was made for, in bytes.
@@ -47,10 +39,9 @@ impl Engine {
         self.context.get_config().max_message_size.unwrap_or_default()
     }
 
-    /// True unless a close frame or an error has changed the context for good, or a large piece
-    /// has made its read buffer grow, which never shrinks.
+    /// True unless a close frame or an error has changed the context for good.
     pub(super) fn is_reusable(&self) -> bool {
-        !self.dirty && !self.is_large
+        !self.dirty
     }
 
     /// Feeds one frame; what tungstenite answers by itself (pong, close) is appended to `reply`.
@@ -64,7 +55,6 @@ impl Engine {
         payload: &[u8],
         reply: &mut Vec<u8>,
     ) -> Result<Option<Message>, Violation> {
-        self.is_large |= payload.len() > LARGE_PIECE;
         let header = FrameHeader { is_final: fin, opcode, ..FrameHeader::default() };
         let mut head = [0; 10];
         let mut space = &mut head[..];

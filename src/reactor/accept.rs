@@ -65,7 +65,8 @@ impl Core {
         self.unavailable("the server is going away; try again")
     }
 
-    fn unavailable(&mut self, advice: &str) -> Answer {
+    /// 503, for whatever reason.
+    pub fn unavailable(&mut self, advice: &str) -> Answer {
         let after = self.spread.random.u32(RETRY_AFTER);
         Answer::new(http::StatusCode::SERVICE_UNAVAILABLE, advice)
             .header(&format!("Retry-After: {after}"))

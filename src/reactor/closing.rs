@@ -16,8 +16,12 @@ impl Core {
         if self.say_close(token, reason, with)
             && let Some(conn) = self.slots.get(token)
         {
-            conn.begin_closing(reason);
+            let mut held = conn.begin_closing(reason);
             self.read_again(token);
+            if !held.is_empty() {
+                // The peer's own close frame may be among it.
+                self.await_close(token, &mut Input::new(&mut held));
+            }
         }
     }
 
@@ -101,11 +105,13 @@ impl Core {
                 self.doom(token, reason.unwrap_or(CloseReason::PeerReset));
             }
             // What it asked for before it shut its side is still sent.
-            (Ending::Finished, Phase::Open) => self.linger_for(token, CloseReason::PeerGone),
+            (Ending::Finished, Phase::Open | Phase::Closing) => {
+                self.linger_for(token, CloseReason::PeerGone);
+            }
             (Ending::Finished, Phase::Lingering) => {
                 self.output.mark(token, &mut conn.output);
             }
-            (Ending::Finished, Phase::Handshake | Phase::Closing) => {
+            (Ending::Finished, Phase::Handshake) => {
                 self.doom(token, reason.unwrap_or(CloseReason::PeerGone));
             }
         }

@@ -51,7 +51,9 @@ pub(super) struct Core {
     pub drained_outboxes: Vec<Token>,
     /// Mail was left for the next turn.
     pub has_mail: bool,
-    /// Unsent backlogs and unfinished messages, by size.
+    /// Unsent bytes of all connections.
+    pub unsent: u64,
+    /// Unsent backlogs and unfinished messages, by the memory they hold.
     pub outboxes: Ranks,
     pub inboxes: Ranks,
     /// Connections that the descriptor table has room for.
@@ -98,6 +100,7 @@ impl Core {
             waiting: Vec::new(),
             drained_outboxes: Vec::new(),
             has_mail: false,
+            unsent: 0,
             outboxes: Ranks::default(),
             inboxes: Ranks::default(),
             capacity,
@@ -142,7 +145,10 @@ impl Core {
         let Some(conn) = self.slots.get(token) else { return };
         let inbox = conn.inbox_bytes();
         let Some(active) = conn.active() else { return };
-        let outbox = active.outbox.bytes();
+        let unsent = active.outbox.bytes();
+        self.unsent = self.unsent + unsent as u64 - active.unsent_counted as u64;
+        active.unsent_counted = unsent;
+        let outbox = active.outbox.held();
         if outbox != active.outbox_counted {
             let [rank, _] = &mut active.ranks;
             self.outboxes.change(token.index, rank, active.outbox_counted, outbox);
@@ -161,6 +167,7 @@ impl Core {
     /// Takes a connection out of all totals, as it is about to go.
     pub fn unaccount(&mut self, index: u32, conn: &mut Conn) {
         let Some(active) = conn.active() else { return };
+        self.unsent -= active.unsent_counted as u64;
         let [outbox, inbox] = &mut active.ranks;
         self.outboxes.change(index, outbox, active.outbox_counted, 0);
         self.inboxes.change(index, inbox, active.inbox_charged, 0);

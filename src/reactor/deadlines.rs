@@ -136,7 +136,8 @@ impl Core {
         if is_stuck {
             self.doom(token, CloseReason::WriteTimeout);
         } else {
-            self.account(token);
+            // With less unsent, reading may go on, or the end of a closing connection come.
+            self.output.mark(token, &mut conn.output);
         }
     }
 }

@@ -9,12 +9,18 @@ use super::drain::Drain;
 use super::mailbox::{Fanout, Mail};
 use super::shard::Phase as BudgetedPhase;
 use crate::config;
-use crate::conn::{Frame, Limits, NOWHERE, Pause};
+use crate::conn::{Bucket, Frame, Limits, NOWHERE, Pause};
 use crate::io::Token;
 use crate::proto::{Kind, encode_into, frame_length};
 
 /// Deliveries in one turn, after which mail waits for the next one. A single fan-out is never cut.
-const DELIVERIES: usize = 4 * 1024;
+/// What costs time is writing, once for each connection whatever it gets, so taking in several
+/// fan-outs before it is what lets a busy server keep up.
+const DELIVERIES: usize = 64 * 1024;
+
+/// Members that a lone fan-out is queued for before it is written to them: few enough that their
+/// slots are still in the cache.
+const BATCH: usize = 64;
 
 /// Pieces of mail taken in one turn.
 const MAILS: usize = 1024;
@@ -47,6 +53,7 @@ impl Core {
     /// heartbeats and lifetimes are spread anew where they have changed.
     fn reload(&mut self, limits: &config::Limits) {
         let (ping, lifetime) = (self.limits.ping, self.limits.lifetime);
+        let rate = self.limits.rate;
         self.limits = Limits::from(limits);
         self.tools.set_message_limit(self.limits.message_size);
         for index in 0..self.slots.end() {
@@ -58,25 +65,42 @@ impl Core {
             if limits.lifetime != lifetime {
                 conn.spread_lifetime(now.tick, limits, spread);
             }
+            if limits.rate != rate {
+                *conn.bucket() = Bucket::default();
+            }
+            if conn.is_paused_for(Pause::Rate) {
+                // How long it was to wait, for its own tokens or those of all, is as old.
+                conn.resume_at(now.tick);
+            }
             let token = slots.token(index);
             self.arm(token);
         }
     }
 
+    /// Queues a fan-out for this reactor's members. If nothing else waits to be sent with it, it is
+    /// also written, batch by batch.
     fn deliver(&mut self, fanout: Arc<Fanout>) -> usize {
         let route = usize::from(fanout.route);
         let members = self.members.get_mut(route).map(std::mem::take).unwrap_or_default();
-        let number = self.output.share(fanout.frame.clone());
-        for &index in &members {
-            self.queue_shared(index, number, &fanout);
+        let is_alone = self.output.len() == 0 && self.shared.mailboxes.bytes(self.id) == 0;
+        let batch = if is_alone { BATCH } else { members.len().max(1) };
+        let mut queued = 0;
+        for batch in members.chunks(batch) {
+            let number = self.output.share(fanout.frame.clone());
+            for &index in batch {
+                queued += u64::from(self.queue_shared(index, number, &fanout));
+            }
+            if is_alone {
+                self.flush();
+            }
         }
-        let delivered = members.len();
+        let looked_at = members.len();
         if let Some(place) = self.members.get_mut(route) {
             *place = members;
         }
-        fanout.queued(delivered as u64);
+        fanout.queued(queued);
         self.fanouts.push(fanout);
-        delivered
+        looked_at
     }
 
     /// After the flush: what was delivered in this turn has been written.
@@ -151,11 +175,14 @@ impl Reactor {
         for token in std::mem::take(&mut self.core.drained_outboxes) {
             self.resume(token, Pause::Outbox);
         }
-        if self.core.waiting.is_empty() || self.core.shared.mailboxes.any_is_full() {
-            return;
-        }
-        for token in std::mem::take(&mut self.core.waiting) {
+        let mut waiting = std::mem::take(&mut self.core.waiting).into_iter();
+        while !self.core.shared.mailboxes.any_is_full()
+            && let Some(token) = waiting.next()
+        {
             self.resume(token, Pause::Mailbox);
         }
+        // Whoever has had a turn stands behind those who have not.
+        let paused_again = std::mem::replace(&mut self.core.waiting, waiting.collect());
+        self.core.waiting.extend(paused_again);
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::core::Core;
 use super::output::{Kept, Touched};
-use crate::conn::{CloseReason, Conn, Frame, Pause, Phase};
+use crate::conn::{CloseReason, Conn, Frame, NOWHERE, Pause, Phase};
 use crate::io::{Sending, Token};
 use crate::proto::walk_frames;
 
@@ -18,13 +18,11 @@ impl Core {
     /// The flush phase: everything this turn has produced, connection by connection.
     pub fn flush(&mut self) {
         for place in 0..self.output.len() {
-            self.flush_place(place);
-        }
-        for place in 0..self.output.len() {
-            if let Some(touched) = self.output.take(place)
-                && let Some(conn) = self.slots.get(touched.token)
+            if let Some(token) = self.output.token(place)
+                && let Some(conn) = self.slots.get(token)
             {
-                conn.output = crate::conn::NOWHERE;
+                conn.output = NOWHERE;
+                self.flush_place(place);
             }
         }
         self.output.clear();
@@ -34,7 +32,7 @@ impl Core {
     pub fn flush_one(&mut self, token: Token) {
         let Some(conn) = self.slots.get(token) else { return };
         let place = conn.output;
-        if place == crate::conn::NOWHERE {
+        if place == NOWHERE {
             self.send_backlog(token);
         } else {
             self.flush_place(place as usize);
@@ -167,8 +165,10 @@ impl Core {
     fn after_sending(&mut self, token: Token) {
         let Some(conn) = self.slots.get(token) else { return };
         let unsent = conn.active().map_or(0, |active| active.outbox.bytes());
-        let control_is_out = conn.active().is_none_or(|active| active.outbox.control_is_out());
-        if conn.has_ping_queued() && control_is_out {
+        // Asked for in this order, since a long queue is walked for the answer.
+        if conn.has_ping_queued()
+            && conn.active().is_none_or(|active| active.outbox.control_is_out())
+        {
             conn.control_is_out(self.now.tick, self.now.micros);
             self.shard.pings_sent.increment();
             self.remember_acknowledged(token);

@@ -45,9 +45,9 @@ impl Reactor {
                 self.core.refuse(token, reason, &Answer::new(status, advice), false);
             }
             Head::Whole(length) => {
-                let is_open =
-                    self.core.slots.get(token).is_some_and(|conn| conn.phase() == Phase::Open);
-                if is_open && let Some(rest) = bytes.get_mut(length..) {
+                let conn = self.core.slots.get(token);
+                let is_upgraded = conn.is_some_and(|conn| conn.phase() != Phase::Handshake);
+                if is_upgraded && let Some(rest) = bytes.get_mut(length..) {
                     self.digest(token, rest);
                 }
             }
@@ -143,7 +143,8 @@ impl Core {
 
     fn reject(&mut self, token: Token, reject: &Reject) {
         let Some(conn) = self.slots.get(token) else { return };
-        if conn.totals().bytes_sent > 0 || !conn.is_resting() {
+        let has_unsent = conn.active().is_some_and(|active| !active.outbox.is_empty());
+        if conn.totals().bytes_sent > 0 || has_unsent {
             // The handler sent so much that the 101 has left already.
             self.doom(token, CloseReason::HandshakeRefused);
             return;

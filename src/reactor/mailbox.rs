@@ -15,6 +15,10 @@ use crate::config;
 use crate::conn::Frame;
 use crate::io::Waker;
 
+/// What a fan-out takes besides its bytes: itself, its places in mailboxes, and allocations. A
+/// message of two bytes is mostly that.
+const BOOKKEEPING: usize = 256;
+
 /// One thing for a reactor to do.
 #[derive(Debug)]
 pub enum Mail {
@@ -57,6 +61,11 @@ impl Fanout {
             done: Mutex::new(false),
             signal: Condvar::new(),
         })
+    }
+
+    /// What it counts for in a mailbox.
+    fn weight(&self) -> usize {
+        self.frame.len() + BOOKKEEPING
     }
 
     /// A reactor has queued it for that many of its connections.
@@ -141,10 +150,10 @@ impl Mailboxes {
 
     /// Puts a fan-out into every mailbox. True if one of them is full now.
     pub fn publish(&self, fanout: &Arc<Fanout>) -> bool {
-        let length = fanout.frame.len();
+        let weight = fanout.weight();
         let mut full = false;
         for mailbox in &self.boxes {
-            full |= self.put(mailbox, Mail::Publish(Arc::clone(fanout)), length);
+            full |= self.put(mailbox, Mail::Publish(Arc::clone(fanout)), weight);
         }
         full
     }
@@ -170,10 +179,10 @@ impl Mailboxes {
         }
     }
 
-    fn put(&self, mailbox: &Mailbox, mail: Mail, length: usize) -> bool {
+    fn put(&self, mailbox: &Mailbox, mail: Mail, weight: usize) -> bool {
         let mut queue = mailbox.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.mail.push_back(mail);
-        let bytes = mailbox.bytes.fetch_add(length, Ordering::Relaxed) + length;
+        let bytes = mailbox.bytes.fetch_add(weight, Ordering::Relaxed) + weight;
         let is_full = bytes > mailbox.limit;
         if is_full && !mailbox.is_full.swap(true, Ordering::Relaxed) {
             self.full.fetch_add(1, Ordering::Relaxed);
@@ -197,8 +206,8 @@ impl Mailboxes {
             return None;
         };
         let Mail::Publish(fanout) = &mail else { return Some(mail) };
-        let before = mailbox.bytes.fetch_sub(fanout.frame.len(), Ordering::Relaxed);
-        let is_low = before - fanout.frame.len() <= mailbox.limit / 2;
+        let before = mailbox.bytes.fetch_sub(fanout.weight(), Ordering::Relaxed);
+        let is_low = before - fanout.weight() <= mailbox.limit / 2;
         if is_low && mailbox.is_full.swap(false, Ordering::Relaxed) {
             self.full.fetch_sub(1, Ordering::Relaxed);
             drop(queue);
@@ -208,7 +217,7 @@ impl Mailboxes {
         Some(mail)
     }
 
-    /// Bytes in a reactor's mailbox.
+    /// Bytes in a reactor's mailbox, bookkeeping included.
     pub fn bytes(&self, reactor: usize) -> usize {
         self.boxes.get(reactor).map_or(0, |mailbox| mailbox.bytes.load(Ordering::Relaxed))
     }

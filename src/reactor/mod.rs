@@ -53,6 +53,8 @@ pub struct Reactor {
     drain: Option<Drain>,
     accept_again: Option<Tick>,
     is_stopped: bool,
+    /// It has drained, and turns on only for the others.
+    is_done: bool,
 }
 
 /// What a reactor needs to know to begin.
@@ -71,6 +73,13 @@ pub struct Setup {
     pub seed: u64,
 }
 
+/// One that fails is done too: the others must not wait for it.
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        self.be_done();
+    }
+}
+
 impl Reactor {
     /// A reactor that has not begun to turn.
     pub fn new(setup: Setup) -> Self {
@@ -78,7 +87,15 @@ impl Reactor {
         let real = driver.now();
         let clock = Clock::new(real);
         let core = Core::new(id, driver, shared, capacity, seed);
-        Reactor { core, services, clock, drain: None, accept_again: None, is_stopped: false }
+        Reactor {
+            core,
+            services,
+            clock,
+            drain: None,
+            accept_again: None,
+            is_stopped: false,
+            is_done: false,
+        }
     }
 
     /// Turns until it is drained or stopped.
@@ -111,11 +128,22 @@ impl Reactor {
         Ok(!self.is_over())
     }
 
-    fn is_over(&self) -> bool {
+    /// All reactors end together: one that ended as soon as it was drained would look stuck to
+    /// `/healthz`, leave fan-outs unfinished, and let its mailbox fill and hold publishers up.
+    fn is_over(&mut self) -> bool {
         let is_drained = self.drain.is_some()
             && self.core.slots.len() == 0
             && self.core.driver.accepting() == Accepting::Over;
-        self.is_stopped || is_drained
+        if is_drained {
+            self.be_done();
+        }
+        self.is_stopped || (self.is_done && self.core.shared.is_done())
+    }
+
+    fn be_done(&mut self) {
+        if !std::mem::replace(&mut self.is_done, true) {
+            self.core.shared.reactor_is_done();
+        }
     }
 
     /// Microseconds until something is due.
@@ -148,7 +176,7 @@ impl Reactor {
         if let Some(micros) = stalled {
             core.shard.stalls.increment();
             log::warn!(
-                "reactor {} could not run for {} ms; its deadlines were moved by as much",
+                "reactor {} was kept from running; its deadlines were moved by {} ms",
                 core.id,
                 micros / 1000
             );
@@ -183,7 +211,7 @@ impl Reactor {
         let core = &mut self.core;
         let shard = &core.shard;
         shard.slots_used.set(core.slots.len() as u64);
-        shard.outbox_bytes.set(core.outboxes.bytes());
+        shard.outbox_bytes.set(core.unsent);
         shard.inbox_bytes.set(core.inboxes.bytes());
         shard.wheel_entries.set(core.wheel.entries());
         shard.mailbox_bytes.set(core.shared.mailboxes.bytes(core.id) as u64);

@@ -31,13 +31,14 @@ impl Core {
         }
     }
 
-    /// Queues a shared frame, known to this turn's output as `number`.
+    /// Queues a shared frame, known to this turn's output as `number`. False if it found no room
+    /// or the connection is closing.
     #[inline]
-    pub fn queue_shared(&mut self, index: u32, number: u32, fanout: &Fanout) {
+    pub fn queue_shared(&mut self, index: u32, number: u32, fanout: &Fanout) -> bool {
         let token = self.slots.token(index);
-        let Some(has_backlog) = self.admit_data(token, fanout.frame.len()) else { return };
+        let Some(has_backlog) = self.admit_data(token, fanout.frame.len()) else { return false };
         let Core { slots, output, now, shared, .. } = self;
-        let Some(conn) = slots.get(token) else { return };
+        let Some(conn) = slots.get(token) else { return false };
         conn.data_queued(now.tick);
         if has_backlog {
             let outbox = &mut conn.wake().outbox;
@@ -46,6 +47,7 @@ impl Core {
         } else {
             output.shared(token, &mut conn.output, number, fanout.frame.len());
         }
+        true
     }
 
     /// Whether a data frame of `length` bytes may be queued: None for no, else whether the outbox
@@ -124,20 +126,16 @@ impl Core {
         }
     }
 
-    /// Queues a ping or pong ahead of data. False if there was no room for it.
-    pub fn queue_control(&mut self, token: Token, frame: &[u8]) -> bool {
+    /// Queues a ping or pong ahead of data.
+    pub fn queue_control(&mut self, token: Token, frame: &[u8]) {
         let Core { slots, output, now, .. } = self;
-        let Some(conn) = slots.get(token) else { return false };
+        let Some(conn) = slots.get(token) else { return };
         match conn.active() {
             Some(active) if !active.outbox.is_empty() => {
-                let is_queued = active.outbox.push_control(frame, now.tick);
+                active.outbox.push_control(frame, now.tick);
                 self.mark_backlog(token);
-                is_queued
             }
-            _ => {
-                output.frames(token, &mut conn.output, 0, |out| out.extend_from_slice(frame));
-                true
-            }
+            _ => output.frames(token, &mut conn.output, 0, |out| out.extend_from_slice(frame)),
         }
     }
 

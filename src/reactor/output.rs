@@ -10,16 +10,21 @@ use crate::conn::{Frame, NOWHERE};
 use crate::io::Token;
 
 /// The arena is written out early when it holds this many bytes.
-pub const ARENA_LIMIT: usize = 256 * 1024;
+const ARENA_LIMIT: usize = 128 * 1024;
 
 /// So many pieces of output may stand in one turn before it is written out early.
-pub const SEGMENT_LIMIT: usize = 128 * 1024;
+const SEGMENT_LIMIT: usize = 128 * 1024;
 
-/// What the arena keeps of its room from turn to turn, in bytes: a receive buffer's worth.
+/// The arena's room never falls below this, in bytes: a receive buffer's worth.
 const ARENA_KEPT: usize = 64 * 1024;
 
-/// What the lists keep of theirs, in elements: a turn's worth of events.
+/// The lists' room never falls below this, in elements: a turn's worth of events.
 const SEGMENTS_KEPT: usize = 1024;
+
+/// After so many turns in a row that used less than a quarter of the room, half of it is given up:
+/// one large message or fan-out must not cost its size for good, and steady ones not a fetch of
+/// pages in each turn.
+const CALM_TURNS: u32 = 64;
 
 /// One connection's output of this turn: a chain of segments.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +72,8 @@ pub struct Output {
     segments: Vec<Segment>,
     frames: Vec<Frame>,
     touched: Vec<Touched>,
+    /// Turns in a row that needed little.
+    calm: u32,
 }
 
 impl Output {
@@ -74,7 +81,7 @@ impl Output {
     pub fn new() -> Self {
         let mut arena = vec![1; ARENA_KEPT];
         arena.clear();
-        Output { arena, segments: Vec::new(), frames: Vec::new(), touched: Vec::new() }
+        Output { arena, segments: Vec::new(), frames: Vec::new(), touched: Vec::new(), calm: 0 }
     }
 
     /// The entry for a connection, whose place in the list `place` remembers.
@@ -169,6 +176,12 @@ impl Output {
         self.touched.len()
     }
 
+    /// Whose entry that is.
+    #[inline]
+    pub fn token(&self, place: usize) -> Option<Token> {
+        self.touched.get(place).map(|touched| touched.token)
+    }
+
     /// Takes one connection's chain; its entry stays, empty.
     #[inline]
     pub fn take(&mut self, place: usize) -> Option<Touched> {
@@ -249,13 +262,18 @@ impl Output {
 
     /// Forgets all: everything was written or kept.
     pub fn clear(&mut self) {
+        let is_calm = self.arena.len() < self.arena.capacity() / 4
+            && self.touched.len() < self.touched.capacity() / 4;
+        self.calm = if is_calm { self.calm + 1 } else { 0 };
         self.touched.clear();
         self.segments.clear();
         self.frames.clear();
         self.arena.clear();
-        // One large message or fan-out must not cost its size for good.
-        self.arena.shrink_to(ARENA_KEPT);
-        self.segments.shrink_to(SEGMENTS_KEPT);
-        self.touched.shrink_to(SEGMENTS_KEPT);
+        if self.calm >= CALM_TURNS {
+            self.calm = 0;
+            self.arena.shrink_to(ARENA_KEPT.max(self.arena.capacity() / 2));
+            self.segments.shrink_to(SEGMENTS_KEPT.max(self.segments.capacity() / 2));
+            self.touched.shrink_to(SEGMENTS_KEPT.max(self.touched.capacity() / 2));
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! than what is charged, one of them is always above its share while the budget is overspent.
 
 use super::core::Core;
-use crate::conn::{Budget, CloseReason};
+use crate::conn::{Budget, CloseReason, Phase, RefusedReason};
 
 impl Core {
     /// After the flush, when what the kernel would take is gone: sheds if memory is short.
@@ -43,6 +43,10 @@ impl Core {
             let token = self.slots.token(index);
             self.shard.inbox_sheds.increment();
             let reason = CloseReason::InboxShed;
+            if self.slots.at(index).is_some_and(|conn| conn.phase() == Phase::Handshake) {
+                let answer = self.unavailable(reason.text());
+                self.refuse(token, RefusedReason::Full, &answer, false);
+            }
             self.fail(token, reason, reason.text());
             self.give_up_input(index);
         }
@@ -61,6 +65,7 @@ impl Core {
         let Some(conn) = self.slots.at(index) else { return };
         let Some(active) = conn.active() else { return };
         active.outbox.clear(&self.shared.outbox_budget);
+        self.unsent -= std::mem::take(&mut active.unsent_counted) as u64;
         let [rank, _] = &mut active.ranks;
         self.outboxes.change(index, rank, active.outbox_counted, 0);
         active.outbox_counted = 0;

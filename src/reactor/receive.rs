@@ -174,7 +174,7 @@ impl Core {
     /// Microseconds until a message of this peer conforms to its rate and the total one.
     #[inline]
     fn rate_wait(&mut self, token: Token) -> Option<u64> {
-        let total = self.shared.total_rate.wait(self.now.micros);
+        let total = self.shared.total_rate.wait(self.now.real);
         let own = match (&self.limits.rate, self.limits.rate_policy) {
             (Some(pace), RatePolicy::Pause) => {
                 self.slots.get(token)?.bucket().wait(pace, self.now.micros)
@@ -191,12 +191,12 @@ impl Core {
     /// Without one, whoever asks first in each tick would get every token.
     fn queue_for_rate(&mut self, token: Token) -> u64 {
         let wait = self.rate_wait(token).unwrap_or(0);
-        let micros = self.now.micros;
+        let real = self.now.real;
         match self.slots.get(token) {
-            Some(conn) if self.shared.total_rate.wait(micros).is_some() => {
+            Some(conn) if self.shared.total_rate.wait(real).is_some() => {
                 let is_queued = conn.has_token_aside();
                 conn.put_token_aside();
-                if is_queued { wait } else { wait.max(self.shared.total_rate.take(micros)) }
+                if is_queued { wait } else { wait.max(self.shared.total_rate.take(real)) }
             }
             _ => wait,
         }
@@ -209,7 +209,7 @@ impl Core {
         if self.shared.total_rate.is_on()
             && !self.slots.get(token).is_some_and(|conn| conn.take_token_aside())
         {
-            self.shared.total_rate.take(micros);
+            self.shared.total_rate.take(self.now.real);
         }
         let Some(pace) = &self.limits.rate else { return true };
         let Some(conn) = self.slots.get(token) else { return true };

@@ -40,6 +40,8 @@ pub struct Shared {
     /// Connections that may be open at once.
     pub max_connections: usize,
     connections: AtomicUsize,
+    /// Reactors that have drained or failed.
+    done: AtomicUsize,
     /// Connections that a drain closed in good order.
     pub drained: AtomicU64,
     /// Connections that a drain had to drop.
@@ -68,6 +70,7 @@ impl Shared {
             limits,
             max_connections,
             connections: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
             drained: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         }
@@ -83,13 +86,27 @@ impl Shared {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// A reactor has nothing left to do; each says so once.
+    pub(super) fn reactor_is_done(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        if self.is_done() {
+            self.mailboxes.wake_all();
+        }
+    }
+
+    /// True once that holds for all.
+    pub(super) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Relaxed) >= self.mailboxes.reactors()
+    }
+
     /// True while as many connections are open as may be.
     pub fn is_full(&self) -> bool {
         self.connections.load(Ordering::Relaxed) >= self.max_connections
     }
 }
 
-/// A token bucket that all reactors take from: the cell rate algorithm on one atomic number.
+/// A token bucket that all reactors take from: the cell rate algorithm on one atomic number. Its
+/// time is the process's: reactors' own clocks part when one of them stalls.
 #[derive(Debug, Default)]
 pub struct TotalRate {
     /// Nanoseconds between two messages; zero for no limit.

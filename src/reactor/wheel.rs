@@ -59,6 +59,11 @@ impl Wheel {
 
     /// Turns the wheel up to `now`; what fires is kept for `pop`.
     pub fn advance(&mut self, now: Tick) {
+        if self.entries == 0 && self.at.is_before(now) {
+            // A server may have had no connection for weeks.
+            self.wheel.skip(now.since(self.at).0);
+            self.at = now;
+        }
         while self.at.is_before(now) {
             self.at = self.at.plus(Ticks(1));
             let fired = self.wheel.tick();
@@ -158,6 +163,23 @@ mod tests {
             seen.sort_unstable();
             assert_eq!(seen, expected);
             assert_eq!(wheel.entries(), 0);
+        }
+    }
+
+    #[test]
+    fn an_empty_wheel_passes_over_months_and_then_fires_at_the_tick() {
+        let mut random = fastrand::Rng::with_seed(9);
+        let mut now = Tick(0);
+        let mut wheel = Wheel::new(now);
+        for _ in 0..1_000 {
+            now = now.plus(Ticks(random.u32(0..1 << 30)));
+            assert_eq!(fired(&mut wheel, now), []);
+            let ahead = Ticks(random.u32(1..60_000));
+            wheel.insert(3, now.plus(ahead));
+            assert_eq!(wheel.next(now), Some(ahead));
+            assert_eq!(fired(&mut wheel, now.plus(Ticks(ahead.0 - 1))), []);
+            now = now.plus(ahead);
+            assert_eq!(fired(&mut wheel, now), [(now, 3)]);
         }
     }
 
