@@ -3,12 +3,12 @@
 
 mod harness;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use harness::{Event, PATIENCE, RawClient, Server, frame, ms, request, scratch_path};
+use harness::{Event, PATIENCE, RawClient, Server, frame, ms, request, scratch_path, wait_until};
 
 #[test]
 fn a_close_frame_that_was_held_ends_the_close_handshake() {
@@ -17,7 +17,6 @@ fn a_close_frame_that_was_held_ends_the_close_handshake() {
     let mut peer = RawClient::open(&server, "/echo");
     let mut bytes = frame::text("slowly").repeat(60);
     bytes.extend(frame::close(1000, ""));
-    // The rest of a message that the pause cuts off comes later.
     peer.send(&bytes);
     server.wait_for("the pause", |m| m.value("ws_reads_paused_total", &[("cause", "rate")]) > 0.0);
     server.signal("TERM");
@@ -35,9 +34,8 @@ fn a_reactor_without_connections_goes_on_until_all_are_done() {
     let server = Server::start(&flags);
     let mut peer = RawClient::open(&server, "/broadcast");
     server.signal("TERM");
-    server.wait_for("one reactor to be done", |_| {
-        server.admin_request("GET", "/readyz", "").0 == 503
-    });
+    wait_until("the drain", || server.admin_request("GET", "/readyz", "").0 == 503);
+    // That a reactor has nothing left to do shows nowhere.
     std::thread::sleep(ms(300));
     assert_eq!(server.admin_request("GET", "/healthz", "").0, 200, "it is leaving, and well");
     let more = "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nlast!";
@@ -72,13 +70,7 @@ fn who_never_reads_is_still_watched_after_its_backlog_was_dropped() {
         let mut peer = open_unix(&server, &path, "/echo");
         peer.set_write_timeout(Some(ms(500))).expect("a timeout can be set");
         let message = frame::binary(&[7; 1000]);
-        loop {
-            match peer.write_all(&message) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
+        while peer.write_all(&message).is_ok() {}
         server.wait_for("the end of who never reads", |m| {
             m.value("ws_connections_active", &[]) == 0.0
         });
@@ -133,6 +125,7 @@ fn a_ping_is_not_lost_where_pongs_fill_the_lane() {
     while std::time::Instant::now() < until {
         talker.answer_pings(ms(200));
     }
+    drop(talker);
     let (_, end) = slow.answer_pings(Duration::from_secs(6));
     assert_eq!(end, Event::Nothing, "it reads and answers every ping that comes");
     assert_eq!(server.metrics().closed("pong_timeout"), 0);

@@ -5,7 +5,7 @@
 ///
 /// glibc raises that bound by itself each time such a block is freed, up to 32 MiB, and then keeps
 /// the memory of large messages for good; setting it once stops that (mallopt(3)).
-const OWN_PAGES_FROM: i32 = 32 * 1024;
+const OWN_PAGES_FROM: i32 = 20 * 1024;
 
 /// Makes freed memory of large messages go back to the system. To be called once at start.
 pub fn give_back_large_blocks() {

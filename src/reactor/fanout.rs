@@ -18,10 +18,6 @@ use crate::proto::{Kind, encode_into, frame_length};
 /// fan-outs before it is what lets a busy server keep up.
 const DELIVERIES: usize = 64 * 1024;
 
-/// Members that a lone fan-out is queued for before it is written to them: few enough that their
-/// slots are still in the cache.
-const BATCH: usize = 64;
-
 /// Pieces of mail taken in one turn.
 const MAILS: usize = 1024;
 
@@ -77,22 +73,14 @@ impl Core {
         }
     }
 
-    /// Queues a fan-out for this reactor's members. If nothing else waits to be sent with it, it is
-    /// also written, batch by batch.
+    /// Queues a fan-out for this reactor's members; how many were looked at.
     fn deliver(&mut self, fanout: Arc<Fanout>) -> usize {
         let route = usize::from(fanout.route);
         let members = self.members.get_mut(route).map(std::mem::take).unwrap_or_default();
-        let is_alone = self.output.len() == 0 && self.shared.mailboxes.bytes(self.id) == 0;
-        let batch = if is_alone { BATCH } else { members.len().max(1) };
+        let number = self.output.share(fanout.frame.clone());
         let mut queued = 0;
-        for batch in members.chunks(batch) {
-            let number = self.output.share(fanout.frame.clone());
-            for &index in batch {
-                queued += u64::from(self.queue_shared(index, number, &fanout));
-            }
-            if is_alone {
-                self.flush();
-            }
+        for &index in &members {
+            queued += u64::from(self.queue_shared(index, number, &fanout));
         }
         let looked_at = members.len();
         if let Some(place) = self.members.get_mut(route) {

@@ -20,7 +20,7 @@ use crate::logging::LogHandle;
 use crate::reactor::{Mail, Shared};
 
 /// How often freed memory is given back to the system.
-const TRIM_EVERY: Duration = Duration::from_secs(5);
+const TRIM_EVERY: Duration = Duration::from_secs(2);
 
 /// How often the log says how things stand.
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
