@@ -377,7 +377,7 @@ impl Driver for EpollDriver {
                     entry.flags |= SENDING;
                     Sending::Pending
                 }
-                io::ErrorKind::Interrupted => Sending::Taken(0),
+                io::ErrorKind::Interrupted => self.send(token, parts),
                 kind => Sending::Failed(kind),
             },
         }

@@ -38,6 +38,7 @@ pub(super) struct Drain {
     next: u32,
     /// Connections that have been asked to go.
     asked: u64,
+    has_waited_out: bool,
 }
 
 impl Drain {
@@ -50,7 +51,13 @@ impl Drain {
             total: core.slots.len() as u64,
             next: 0,
             asked: 0,
+            has_waited_out: false,
         }
+    }
+
+    /// True once the window and the close timeout have passed: nobody is waited for any more.
+    pub fn has_waited_out(&self) -> bool {
+        self.has_waited_out
     }
 
     /// How many should have been asked to go by now.
@@ -93,6 +100,7 @@ impl Reactor {
             core.is_past_drain = true;
             let last = drain.window.0 + core.limits.close.0;
             if core.now.tick.since(drain.begun).0 > last {
+                drain.has_waited_out = true;
                 core.drop_stragglers();
             }
         }

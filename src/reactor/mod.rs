@@ -29,6 +29,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::accept::SURPLUS;
 pub use self::mailbox::{Fanout, Mail, Mailboxes};
 pub use self::shared::{RouteInfo, Shared};
 pub use self::wheel::Wheel;
@@ -131,9 +132,11 @@ impl Reactor {
     /// All reactors end together: one that ended as soon as it was drained would look stuck to
     /// `/healthz`, leave fan-outs unfinished, and let its mailbox fill and hold publishers up.
     fn is_over(&mut self) -> bool {
-        let is_drained = self.drain.is_some()
-            && self.core.slots.len() == 0
-            && self.core.driver.accepting() == Accepting::Over;
+        // A flood of attempts, or a lack of descriptors, may keep the accept queue from ever being
+        // empty; once all waits are over it is left to the kernel.
+        let is_deaf = self.core.driver.accepting() == Accepting::Over;
+        let is_drained = self.core.slots.len() == 0
+            && self.drain.as_ref().is_some_and(|drain| is_deaf || drain.has_waited_out());
         if is_drained {
             self.be_done();
         }

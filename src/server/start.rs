@@ -25,11 +25,11 @@ use crate::io::descriptors;
 use crate::io::listen::{self, Listener};
 use crate::io::{EpollDriver, Waker, memory};
 use crate::reactor::shard::Shard;
-use crate::reactor::{Mailboxes, Reactor, Setup, Shared};
+use crate::reactor::{Mailboxes, Reactor, SURPLUS, Setup, Shared};
 
 /// Descriptors of each table that are not for connections: standard streams, the log, the admin
-/// port, connections that are being refused, and some to spare.
-const RESERVE: u64 = 128;
+/// port, and some to spare.
+const RESERVE: u64 = 96;
 
 /// Descriptors that each reactor puts into every table: its epoll and its waker.
 const PER_REACTOR: u64 = 2;
@@ -92,7 +92,7 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     let epoch = Instant::now();
     let limit = descriptors::raise_limit()?;
     let is_private = has_private_tables(&config);
-    let capacity = capacity(&config, limit)?;
+    let capacity = capacity(&config, limit, is_private)?;
     probe(&config)?;
     let (drivers, wakers) = drivers(config.reactors, epoch)?;
     let tables = if is_private { config.reactors } else { 1 };
@@ -163,8 +163,11 @@ fn has_private_tables(config: &Config) -> bool {
 
 /// Connections that one descriptor table has room for. Where all reactors share one, each may take
 /// all of it; the limit for the whole process keeps them from taking more together.
-fn capacity(config: &Config, limit: u64) -> Result<usize, StartError> {
-    let taken = RESERVE + PER_REACTOR * config.reactors as u64 + config.listen.len() as u64;
+fn capacity(config: &Config, limit: u64, is_private: bool) -> Result<usize, StartError> {
+    let reactors = config.reactors as u64;
+    let sharing = if is_private { 1 } else { reactors };
+    let taken =
+        RESERVE + PER_REACTOR * reactors + (SURPLUS as u64 + config.listen.len() as u64) * sharing;
     match limit.checked_sub(taken) {
         Some(room) if room > 0 => Ok(usize::try_from(room).unwrap_or(usize::MAX).min(1 << 24)),
         _ => Err(StartError::Descriptors { limit, reactors: config.reactors }),
