@@ -18,6 +18,13 @@ impl Conn {
         }
     }
 
+    /// When its next ping is planned, as far as can be told.
+    pub fn next_ping(&self, limits: &Limits) -> Option<Tick> {
+        let interval = limits.ping?;
+        let asked = self.flags & (flag::PING_ASKED | flag::PING_QUEUED) != 0;
+        Some(if asked { self.heartbeat.plus(interval) } else { self.heartbeat })
+    }
+
     /// A peer that spoke within the last quarter of the interval need not be asked. The new time is
     /// random within what is left of the interval, so that peers that all spoke at once do not ping
     /// as one; and it is never later than an interval after the last

@@ -59,6 +59,19 @@ impl Spread {
         self.add(now.plus(interval));
     }
 
+    /// A connection leaves whose next ping was planned for `tick`: its place is free for those who
+    /// come, who would else avoid it and crowd elsewhere.
+    pub fn forget(&mut self, tick: Tick, now: Tick) {
+        self.turn_to(now, self.interval);
+        let ahead = self.slot(tick).wrapping_sub(self.now);
+        let place = self.place(tick);
+        if ahead < SLOTS as u32
+            && let Some(planned) = self.planned.get_mut(place)
+        {
+            *planned = planned.saturating_sub(1);
+        }
+    }
+
     fn add(&mut self, tick: Tick) {
         let place = self.place(tick);
         if let Some(planned) = self.planned.get_mut(place) {
@@ -117,6 +130,26 @@ mod tests {
             }
         }
         count
+    }
+
+    #[test]
+    fn who_leaves_makes_room_for_who_comes() {
+        let limits = Limits::from(&config::Limits::default());
+        let interval = limits.ping.unwrap();
+        let mut spread = Spread::new(1);
+        let come = |now: Tick, spread: &mut Spread| -> Vec<Tick> {
+            (0..PEERS).map(|_| spread.draw(now, (Ticks(1), interval), now, interval)).collect()
+        };
+        let first = come(Tick(0), &mut spread);
+        for tick in first {
+            spread.forget(tick, Tick(600));
+        }
+        let second = come(Tick(600), &mut spread);
+        let mut slots = [0; SLOTS];
+        second.iter().for_each(|tick| slots[spread.place(*tick)] += 1);
+        let most = slots.iter().max().unwrap();
+        let even = PEERS / SLOTS_PER_INTERVAL as usize;
+        assert!(*most <= even * 3 / 2, "{most} in a slot, {even} would be even");
     }
 
     /// Herds speak at many different points of the interval; the worst second stays within twice

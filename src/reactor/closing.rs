@@ -189,6 +189,9 @@ impl Reactor {
     fn part(&mut self, conn: &Conn, reason: CloseReason) {
         let core = &mut self.core;
         core.shard.connections_active.sub(1);
+        if let Some(tick) = conn.next_ping(&core.limits) {
+            core.spread.forget(tick, core.now.tick);
+        }
         core.shard.close_code(Some(conn.close_code).filter(|code| *code != 0));
         core.leave(conn.route, conn.member);
         let Some(service) = self.services.get_mut(usize::from(conn.route)) else { return };
