@@ -8,7 +8,7 @@
 
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use super::engine::Engine;
+use super::engine::{Engine, READ_BUFFER};
 use super::frame::{self, CONTROL_LIMIT, CloseFrame, FrameKind, HEADER_LIMIT, Header};
 use super::{Kind, Message, Violation};
 
@@ -102,14 +102,16 @@ struct Unfinished {
 struct Open {
     engine: Box<Engine>,
     bytes: usize,
+    /// The largest piece: tungstenite's read buffer has grown to that.
+    largest: usize,
     /// The opcode of the next piece: the first carries the message's own, the rest continue.
     next: Data,
 }
 
 impl Partial {
-    /// Bytes of a message held so far; what the inbox budget is charged with.
+    /// Bytes held for an unfinished message; what the inbox budget is charged with.
     pub(crate) fn held(&self) -> usize {
-        self.message.as_ref().map_or(0, |open| open.bytes + size_of::<Engine>())
+        self.message.as_ref().map_or(0, |open| open.bytes + open.largest + size_of::<Engine>())
             + self.control.len()
             + size_of::<Partial>()
     }
@@ -230,6 +232,7 @@ fn pieces<'a>(
     }
     let Some(open) = &mut partial.message else { return Ok(None) };
     open.bytes += piece.len();
+    open.largest = open.largest.max(piece.len());
     let fin = is_last && header.fin;
     let opcode = OpCode::Data(std::mem::replace(&mut open.next, Data::Continue));
     let message = open.engine.feed(opcode, fin, piece, &mut tools.reply)?;
@@ -282,7 +285,8 @@ fn start(partial: &mut Partial, header: Header, tools: &mut Tools) {
             Kind::Text => Data::Text,
             Kind::Binary => Data::Binary,
         };
-        partial.message = Some(Open { engine: tools.borrow(), bytes: 0, next });
+        partial.message =
+            Some(Open { engine: tools.borrow(), bytes: 0, largest: READ_BUFFER, next });
     }
     partial.frame = Some(Unfinished { header, received: 0 });
 }

@@ -14,7 +14,7 @@ use tungstenite::{Error, Message};
 use super::Violation;
 
 /// tungstenite zero-fills this much before each read, so it is small; pieces may still be larger.
-const READ_BUFFER: usize = 1024;
+pub(super) const READ_BUFFER: usize = 1024;
 
 /// A tungstenite context that sees only plain, unmasked, already checked frames.
 pub(crate) struct Engine {

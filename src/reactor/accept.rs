@@ -60,6 +60,11 @@ impl Core {
         self.unavailable("all connections are taken; try again later")
     }
 
+    /// 503: what opening this would publish can't be taken now.
+    pub fn congested(&mut self) -> Answer {
+        self.unavailable("too many messages are on their way; try again later")
+    }
+
     /// 503: the server goes away.
     pub fn draining(&mut self) -> Answer {
         self.unavailable("the server is going away; try again")

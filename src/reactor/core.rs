@@ -41,6 +41,8 @@ pub(super) struct Core {
     pub members: Vec<Vec<u32>>,
     /// Routes whose handlers have been seen to publish.
     pub publishes: Vec<bool>,
+    /// Those among them that publish while a connection opens.
+    pub greets: Vec<bool>,
     /// Ends with this turn.
     pub doomed: Vec<Doomed>,
     /// Delivered in this turn, to be timed once written.
@@ -95,6 +97,7 @@ impl Core {
             spread: Spread::new(seed),
             members: vec![Vec::new(); routes],
             publishes: vec![false; routes],
+            greets: vec![false; routes],
             doomed: Vec::new(),
             fanouts: Vec::new(),
             waiting: Vec::new(),

@@ -45,6 +45,13 @@ impl Core {
             && self.publishes.get(usize::from(route)).is_some_and(|publishes| *publishes)
     }
 
+    /// True if a route's handler publishes when a connection opens and a mailbox is full: opening
+    /// can't be paused as reading can, so a flood of openings is turned away.
+    pub fn must_not_greet(&self, route: Option<usize>) -> bool {
+        self.shared.mailboxes.any_is_full()
+            && route.and_then(|route| self.greets.get(route)).is_some_and(|greets| *greets)
+    }
+
     /// Lives under new limits. Deadlines may have come closer, so every connection is looked at;
     /// heartbeats and lifetimes are spread anew where they have changed.
     fn reload(&mut self, limits: &config::Limits) {

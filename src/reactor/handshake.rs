@@ -78,6 +78,10 @@ impl Reactor {
                 let answer = core.draining();
                 core.refuse(token, RefusedReason::Draining, &answer, false);
             }
+            Wanted::Upgrade(_) if core.must_not_greet(route) => {
+                let answer = core.congested();
+                core.refuse(token, RefusedReason::Full, &answer, false);
+            }
             Wanted::Upgrade(upgrade) => {
                 if let Some(route) = route {
                     self.open(token, request, &upgrade, route);

@@ -192,6 +192,12 @@ impl Outlet for Reach<'_> {
     }
 
     fn publish(&mut self, kind: Kind, payload: &[u8]) {
+        let conn = self.core.slots.get(self.token);
+        if conn.is_some_and(|conn| conn.phase() == Phase::Handshake)
+            && let Some(greets) = self.core.greets.get_mut(usize::from(self.route))
+        {
+            *greets = true;
+        }
         self.core.publish(self.route, kind, payload);
     }
 
