@@ -9,7 +9,7 @@ use crate::proto::{Answer, Peer};
 
 /// Connections beyond the limit that may be in the slab at once, to be answered in good order;
 /// the descriptor reserve has room for them. Any further ones get the answer on accept.
-pub(crate) const SURPLUS: usize = 32;
+pub(crate) const SURPLUS: usize = 16;
 
 /// A shortage of descriptors that goes on is told once; one after a minute without is a new one.
 const SILENCE_AFTER_WARNING: Ticks = Ticks(6_000);

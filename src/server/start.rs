@@ -29,7 +29,7 @@ use crate::reactor::{Mailboxes, Reactor, SURPLUS, Setup, Shared};
 
 /// Descriptors of each table that are not for connections: standard streams, the log, the admin
 /// port, and some to spare.
-const RESERVE: u64 = 96;
+const RESERVE: u64 = 64;
 
 /// Descriptors that each reactor puts into every table: its epoll and its waker.
 const PER_REACTOR: u64 = 2;
