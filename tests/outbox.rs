@@ -60,36 +60,33 @@ fn a_subscriber_past_its_bound_is_reset_and_the_others_get_everything() {
     assert_eq!(metrics.value("ws_outbox_bytes", &[]), 0.0);
 }
 
-#[test]
-fn drop_oldest_keeps_what_is_new() {
-    let flags = ["--outbox-limit", "64KiB", "--slow-consumer", "drop-oldest"];
-    let server = Server::start(&flags);
+/// Which of 300 messages reach a subscriber that reads only afterwards, and how many were dropped.
+fn numbers_left_by(policy: &str) -> (Vec<u32>, f64) {
+    let server = Server::start(&["--outbox-limit", "64KiB", "--slow-consumer", policy]);
     let mut stalled = RawClient::connect_narrow(&server).upgraded("/broadcast");
     let mut talker = RawClient::open(&server, "/broadcast");
     broadcast(&mut talker, 300, 10_000);
     let waiting = server.metric("ws_outbox_bytes", &[]);
     assert!(waiting <= 65_536.0, "{waiting} bytes wait");
     let numbers = read_numbers(&mut stalled);
+    let labels = [("policy", &*policy.replace('-', "_"))];
+    (numbers, server.metric("ws_outbox_frames_dropped_total", &labels))
+}
+
+#[test]
+fn drop_oldest_keeps_what_is_new() {
+    let (numbers, dropped) = numbers_left_by("drop-oldest");
     assert!(numbers.is_sorted_by(|a, b| a < b), "in order, each once: {numbers:?}");
     assert_eq!((numbers.first(), numbers.last()), (Some(&0), Some(&299)));
-    let dropped = server.metric("ws_outbox_frames_dropped_total", &[("policy", "drop_oldest")]);
     assert_eq!(numbers.len() as f64 + dropped, 300.0, "each is delivered or counted");
     assert!(dropped > 0.0);
 }
 
 #[test]
 fn drop_newest_keeps_what_was_there() {
-    let flags = ["--outbox-limit", "64KiB", "--slow-consumer", "drop-newest"];
-    let server = Server::start(&flags);
-    let mut stalled = RawClient::connect_narrow(&server).upgraded("/broadcast");
-    let mut talker = RawClient::open(&server, "/broadcast");
-    broadcast(&mut talker, 300, 10_000);
-    let waiting = server.metric("ws_outbox_bytes", &[]);
-    assert!(waiting <= 65_536.0, "{waiting} bytes wait");
-    let numbers = read_numbers(&mut stalled);
+    let (numbers, dropped) = numbers_left_by("drop-newest");
     let expected: Vec<u32> = (0..numbers.len() as u32).collect();
     assert_eq!(numbers, expected, "the first ones, without a gap");
-    let dropped = server.metric("ws_outbox_frames_dropped_total", &[("policy", "drop_newest")]);
     assert_eq!(numbers.len() as f64 + dropped, 300.0, "each is delivered or counted");
     assert!(dropped > 0.0);
 }

@@ -1,7 +1,6 @@
 //! A server inside this process, for handlers that only a library's user can write.
 //! Not for what the binary does; its tests start a process.
 
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use pulsewheel::config::{Config, ListenAddress};
 use pulsewheel::server::{Drainer, Ended};
 use pulsewheel::{Publisher, Server};
 
-use super::{Metrics, PATIENCE, RawClient};
+use super::{Metrics, PATIENCE, RawClient, admin};
 
 /// A server that runs on threads of this process, and is drained when dropped.
 pub struct Embedded {
@@ -68,15 +67,7 @@ impl Embedded {
 
     /// The status and the body of what the admin port answers to a GET.
     pub fn ask(&self, target: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.admin).expect("the admin port listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).expect("the admin port reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("the admin port answers");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        (status.expect("an answer has a status"), body.to_owned())
+        admin::ask(self.admin, "GET", target, "")
     }
 
     /// The metrics now.

@@ -14,6 +14,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part of the harness")]
 
+mod admin;
 mod embedded;
 pub mod frame;
 mod herd;

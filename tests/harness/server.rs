@@ -2,13 +2,13 @@
 //! Not a library in this process: what is tested is what people run.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Metrics, PATIENCE, ms, wait_until};
+use super::{Metrics, PATIENCE, admin, ms, wait_until};
 
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_pulsewheel");
@@ -118,17 +118,7 @@ impl Server {
 
     /// One request to the admin port: status and body.
     pub fn admin_request(&self, method: &str, target: &str, more: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.admin()).expect("the admin port listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        let head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{more}");
-        let end = if more.contains("\r\n\r\n") { "" } else { "\r\n" };
-        stream.write_all(head.as_bytes()).expect("the admin port reads");
-        stream.write_all(end.as_bytes()).expect("the admin port reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("the admin port answers");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        (status.expect("an answer has a status"), body.to_owned())
+        admin::ask(self.admin(), method, target, more)
     }
 
     /// The metrics now.
