@@ -21,10 +21,10 @@ const ARENA_KEPT: usize = 64 * 1024;
 /// The lists' room never falls below this, in elements: a turn's worth of events.
 const SEGMENTS_KEPT: usize = 1024;
 
-/// After so many turns in a row that used less than a quarter of the room, half of it is given up:
+/// After so many flushes in a row that used less than a quarter of the room, half of it is given up:
 /// one large message or fan-out must not cost its size for good, and steady ones not a fetch of
 /// pages in each turn.
-const CALM_TURNS: u32 = 64;
+const CALM_FLUSHES: u32 = 64;
 
 /// One connection's output of this turn: a chain of segments.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ pub struct Output {
     segments: Vec<Segment>,
     frames: Vec<Frame>,
     touched: Vec<Touched>,
-    /// Turns in a row that needed little.
+    /// Flushes in a row that needed little.
     calm: u32,
 }
 
@@ -269,7 +269,7 @@ impl Output {
         self.segments.clear();
         self.frames.clear();
         self.arena.clear();
-        if self.calm >= CALM_TURNS {
+        if self.calm >= CALM_FLUSHES {
             self.calm = 0;
             self.arena.shrink_to(ARENA_KEPT.max(self.arena.capacity() / 2));
             self.segments.shrink_to(SEGMENTS_KEPT.max(self.segments.capacity() / 2));
