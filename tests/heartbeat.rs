@@ -205,6 +205,21 @@ fn a_stall_of_the_server_reaps_nobody_who_answers() {
     assert!(metrics.value("ws_connections_active", &[]) >= 30.0);
 }
 
+/// A machine that was suspended with its peers: nobody had a chance to speak meanwhile.
+#[test]
+fn who_was_asked_before_a_stall_has_its_time_to_answer_after_it() {
+    let server = Server::start(&["--ping-interval", "2s", "--pong-timeout", "2s"]);
+    let mut peer = RawClient::open(&server, "/echo");
+    peer.wait_for_ping();
+    server.signal("STOP");
+    sleep(ms(4000));
+    server.signal("CONT");
+    sleep(ms(300));
+    peer.send(&frame::frame(frame::PONG, b""));
+    assert_eq!(peer.answer_pings(ms(1000)).1, Event::Nothing);
+    assert_eq!(server.metrics().closed("pong_timeout"), 0);
+}
+
 #[test]
 fn who_was_dead_before_a_stall_is_reset_after_it() {
     let server = quick(&[]);

@@ -36,14 +36,16 @@ impl Clock {
     }
 
     /// The time of a turn that begins at `real`, after a wait that was to take at most `waited`
-    /// microseconds. And how many microseconds the process was kept from running, if it was.
+    /// microseconds. And how many microseconds were taken out, if the process was kept from running.
     pub fn turn(&mut self, real: u64, waited: Option<u64>) -> (Now, Option<u64>) {
         let passed = real.saturating_sub(self.last);
         self.last = self.last.max(real);
         // Without a limit to the wait nothing was due, so no deadline can have been missed.
         let late = waited.map_or(0, |waited| passed.saturating_sub(waited));
-        // Not all of it: turns that are all long must not stop the clock, and with it every drain.
-        let stalled = late.checked_sub(STALL_MICROS).filter(|beyond| *beyond > 0);
+        // When in the wait it began can't be known, so the wait counts as lost too: its end is the
+        // very deadline that nobody had the time to meet. But not all of it: turns that are all
+        // long must not stop the clock, and with it every drain.
+        let stalled = (late > STALL_MICROS).then(|| passed - STALL_MICROS);
         self.lost += stalled.unwrap_or(0);
         (self.now(self.last), stalled)
     }
@@ -69,10 +71,17 @@ mod tests {
         let (now, stalled) = clock.turn(25_000_000, Some(25_000_000));
         assert_eq!((now.micros, stalled), (25_000_000, None));
         let (now, stalled) = clock.turn(85_100_000, Some(100_000));
-        assert_eq!((now.micros, stalled), (25_600_000, Some(59_500_000)));
+        assert_eq!((now.micros, stalled), (25_500_000, Some(59_600_000)));
         let (now, stalled) = clock.turn(85_300_000, Some(0));
-        assert_eq!((now.micros, now.real, stalled), (25_800_000, 85_300_000, None));
+        assert_eq!((now.micros, now.real, stalled), (25_700_000, 85_300_000, None));
         assert_eq!(clock.turn(185_300_000, None).1, None);
+    }
+
+    #[test]
+    fn a_stall_in_a_long_wait_does_not_bring_its_end() {
+        let mut clock = Clock::new(0);
+        let (now, stalled) = clock.turn(14_000_000, Some(10_000_000));
+        assert_eq!((now.micros, stalled), (500_000, Some(13_500_000)));
     }
 
     #[test]
