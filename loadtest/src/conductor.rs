@@ -1,19 +1,27 @@
 //! Starts the generator threads, calls one scene after another, and looks at the clocks and counters
 //! at each boundary. Not what the threads do in a scene, nor how the outcome is shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
+
+use crate::args::Over;
 use crate::error::Failure;
 use crate::generator::{Generator, Shared};
+use crate::live::Live;
 use crate::plan::Plan;
-use crate::script::{Act, Ends, Scene};
-use crate::server::Server;
+use crate::report::Report;
+use crate::sampler::{Sample, Sampler};
+use crate::script::{self, Act, Ends, Scene};
+use crate::search::Search;
+use crate::server::{self, Server};
 use crate::sys;
-use crate::tally::{Counts, Findings};
+use crate::tally::{self, Counts, Findings};
+use crate::threshold::Verdict;
 
 /// How often threads are asked whether they are done, and the operator whether to stop.
 const LOOK: Duration = Duration::from_millis(2);
@@ -35,7 +43,7 @@ pub struct Look {
 }
 
 /// A scene that was played.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Played {
     /// Which one.
     pub scene: Scene,
@@ -45,8 +53,12 @@ pub struct Played {
     pub to: Look,
     /// The server's resident memory after it, in bytes.
     pub server_rss: Option<u64>,
+    /// What the kernel held for sockets after it, in bytes.
+    pub kernel: Option<u64>,
     /// What the server's busiest thread used of a core, from 0 to 1; for measured scenes.
     pub busiest_server_thread: Option<f64>,
+    /// The latencies that belong to it, in nanoseconds; empty for scenes that are not measured.
+    pub latency: Histogram<u64>,
 }
 
 impl Played {
@@ -66,17 +78,40 @@ impl Played {
     }
 }
 
-/// A run that is over.
+/// A step of a search.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The load that was tried.
+    pub load: f64,
+    /// Where among the played scenes it was measured.
+    pub played: usize,
+    /// How it stands to what must hold.
+    pub verdicts: Vec<Verdict>,
+    /// Whether all of it does.
+    pub kept: bool,
+}
+
+/// A run that is over, or as far as it has come.
 #[derive(Debug)]
 pub struct Outcome {
     /// What was to be done.
     pub shared: Arc<Shared>,
     /// What was done, scene by scene.
     pub played: Vec<Played>,
+    /// Which of the played scenes the report is about.
+    pub measured: Option<usize>,
     /// What all threads found.
     pub findings: Findings,
+    /// How things stood, second by second.
+    pub samples: Vec<Sample>,
+    /// The steps of a search.
+    pub steps: Vec<Step>,
+    /// The search, where there was one.
+    pub search: Option<Search>,
     /// The server's resident memory before the first connection, in bytes.
     pub rss_before: Option<u64>,
+    /// What the kernel held for sockets then, in bytes.
+    pub kernel_before: Option<u64>,
     /// The server's threads, and the cores they may use, during the measurement.
     pub server_threads_and_cores: Option<(u64, u64)>,
     /// Whether the operator ended the run early.
@@ -84,9 +119,32 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    fn new(shared: Arc<Shared>, server: Option<Server>) -> Outcome {
+        let quest = shared.plan.quest.as_ref();
+        let search = quest.map(|q| Search::new(q.start, q.most, q.precision, q.tries));
+        Outcome {
+            shared,
+            played: Vec::new(),
+            measured: None,
+            findings: Findings::default(),
+            samples: Vec::new(),
+            steps: Vec::new(),
+            search,
+            rss_before: server.and_then(|server| server.resident_bytes().ok()),
+            kernel_before: server.and_then(|_| server::kernel_socket_bytes().ok()),
+            server_threads_and_cores: None,
+            interrupted: false,
+        }
+    }
+
     /// The plan that was followed.
     pub fn plan(&self) -> &Plan {
         &self.shared.plan
+    }
+
+    /// The scene that the report is about.
+    pub fn measured(&self) -> Option<&Played> {
+        self.played.get(self.measured?)
     }
 }
 
@@ -99,38 +157,35 @@ pub fn run(plan: Plan) -> Result<Outcome, Failure> {
         sys::pin_to(&plan.pin).map_err(Failure::system("cannot pin to the cores of --pin"))?;
     }
     sys::catch_interrupts().map_err(Failure::system("cannot catch signals"))?;
-    let rss_before = server.and_then(|server| server.resident_bytes().ok());
+    let live = Live::new(&plan);
+    let shared = Arc::new(Shared::new(plan));
     let mut conductor = Conductor {
         server,
-        shared: Arc::new(Shared::new(plan)),
         threads: Vec::new(),
-        played: Vec::new(),
-        server_threads_and_cores: None,
-        interrupted: false,
+        outcome: Outcome::new(Arc::clone(&shared), server),
+        shared,
+        sampler: Sampler::new(server),
+        live,
     };
     let started = conductor.start_threads();
     if started.is_ok() {
         conductor.play();
     }
+    conductor.live.end();
     let findings = conductor.join();
     started?;
-    Ok(Outcome {
-        findings: findings?,
-        shared: conductor.shared,
-        played: conductor.played,
-        rss_before,
-        server_threads_and_cores: conductor.server_threads_and_cores,
-        interrupted: conductor.interrupted,
-    })
+    conductor.outcome.findings = findings?;
+    conductor.outcome.samples = conductor.sampler.samples().to_vec();
+    Ok(conductor.outcome)
 }
 
 struct Conductor {
     server: Option<Server>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<Result<Findings, Failure>>>,
-    played: Vec<Played>,
-    server_threads_and_cores: Option<(u64, u64)>,
-    interrupted: bool,
+    outcome: Outcome,
+    sampler: Sampler,
+    live: Live,
 }
 
 impl Conductor {
@@ -148,39 +203,110 @@ impl Conductor {
     }
 
     fn play(&mut self) {
-        let mut from = self.look();
-        for number in 0..self.shared.plan.script.len() {
-            let scene = self.shared.plan.script[number];
-            if self.interrupted && scene.act != Act::Close {
+        let mut ahead: VecDeque<Scene> = self.shared.plan.script.iter().copied().collect();
+        let mut number = 0;
+        while let Some(scene) = ahead.pop_front() {
+            if self.outcome.interrupted && !matches!(scene.act, Act::Close | Act::Judge) {
                 continue;
             }
-            self.announce(&scene);
-            let threads_before = self.thread_times(&scene);
-            self.shared.scene.store(number, Ordering::Release);
-            self.wait_for_end(number, &scene);
-            if self.a_thread_ended() {
+            number += 1;
+            if !self.play_one(number, scene) {
                 return;
             }
-            let to = self.look();
-            // Reading the memory of a large process takes a while; it belongs to neither scene.
-            let server_rss = self.server.and_then(|server| server.resident_bytes().ok());
-            let lasted = (to.at - from.at).as_secs_f64();
-            let busiest = busiest(&threads_before, &self.thread_times(&scene));
-            let busiest_server_thread = busiest.map(|time| time.as_secs_f64() / lasted);
-            self.played.push(Played { scene, from, to, server_rss, busiest_server_thread });
-            if scene.measured {
-                let accounts = self.server.and_then(|server| server.threads_and_cores().ok());
-                self.server_threads_and_cores = accounts;
+            if scene.act == Act::Judge {
+                for next in self.judge().into_iter().rev() {
+                    ahead.push_front(next);
+                }
             }
-            from = self.look();
         }
     }
 
-    fn wait_for_end(&mut self, number: usize, scene: &Scene) {
+    /// Plays one scene; false when a thread has ended, and the run with it.
+    fn play_one(&mut self, number: usize, scene: Scene) -> bool {
+        let wanted = scene.connections.unwrap_or(self.shared.plan.connections);
+        let open = Counts::of(&self.shared.tallies).open;
+        self.live.begin(&scene, open, wanted);
+        let threads_before = self.thread_times(&scene);
+        let from = self.look();
+        self.shared.call(number, scene);
+        self.wait_for_end(number, &scene, wanted);
+        if self.a_thread_ended() {
+            return false;
+        }
+        let to = self.look();
+        // Reading the memory of a large process takes a while; it belongs to no scene.
+        let server_rss = self.server.and_then(|server| server.resident_bytes().ok());
+        let kernel = self.server.and_then(|_| server::kernel_socket_bytes().ok());
+        let lasted = (to.at - from.at).as_secs_f64();
+        let busiest = busiest(&threads_before, &self.thread_times(&scene));
+        let busiest_server_thread = busiest.map(|time| time.as_secs_f64() / lasted);
+        let latency = tally::histogram();
+        let (played, outcome) = (self.outcome.played.len(), &mut self.outcome);
+        outcome.played.push(Played {
+            scene,
+            from,
+            to,
+            server_rss,
+            kernel,
+            busiest_server_thread,
+            latency,
+        });
+        if scene.measured {
+            outcome.measured = Some(played);
+            let accounts = self.server.and_then(|server| server.threads_and_cores().ok());
+            outcome.server_threads_and_cores = accounts;
+        }
+        self.assign_latencies();
+        true
+    }
+
+    /// Gives what was measured since the last look to the measured scene it belongs to: what was
+    /// due in one may come after its end.
+    fn assign_latencies(&mut self) {
+        let taken = self.sampler.take_measured(&self.shared);
+        let outcome = &mut self.outcome;
+        if let Some(played) = outcome.measured.and_then(|index| outcome.played.get_mut(index)) {
+            tally::merge(&mut played.latency, &taken);
+        }
+    }
+
+    /// Judges the step of a search that was just measured, and returns the scenes of the next one.
+    fn judge(&mut self) -> Vec<Scene> {
+        let Some(quest) = &self.shared.plan.quest else { return Vec::new() };
+        let outcome = &mut self.outcome;
+        let load = outcome.search.as_ref().and_then(Search::next);
+        if let (Some(load), Some(played)) = (load, outcome.measured)
+            && !outcome.interrupted
+        {
+            let verdicts = Report::of(outcome).judge(&quest.keep);
+            let kept = verdicts.iter().all(|verdict| !verdict.failed) && keeps_pace(outcome);
+            outcome.steps.push(Step { load, played, verdicts, kept });
+            if let Some(search) = &mut outcome.search {
+                search.judge(kept);
+            }
+        }
+        let next = outcome.search.as_ref().and_then(Search::next);
+        let Some(next) = next.filter(|_| !outcome.interrupted) else {
+            // The report is about the best step, not the last one.
+            let best = outcome.steps.iter().filter(|step| step.kept);
+            let best = best.max_by(|one, other| one.load.total_cmp(&other.load));
+            outcome.measured = best.map(|step| step.played).or(outcome.measured);
+            return Vec::new();
+        };
+        let (rate, connections) = match quest.over {
+            Over::Rate => (next, self.shared.plan.connections),
+            Over::Connections => (quest.rate, next as usize),
+        };
+        script::search_step(rate, connections, quest.warmup, quest.duration)
+    }
+
+    fn wait_for_end(&mut self, number: usize, scene: &Scene, wanted: usize) {
         let begun = Instant::now();
         let (Ends::After(at_most) | Ends::WhenDone(at_most)) = scene.ends;
         let until_done = matches!(scene.ends, Ends::WhenDone(_));
         let any_open = Counts::of(&self.shared.tallies).open > 0;
+        // In these, connections are not there for a while, and come (back).
+        let comes_and_goes = matches!(scene.act, Act::Churn | Act::Herd | Act::Mixed);
         loop {
             let left = at_most.saturating_sub(begun.elapsed());
             if left.is_zero() || self.a_thread_ended() {
@@ -190,21 +316,25 @@ impl Conductor {
                 return;
             }
             // With everybody gone there is nothing left to see.
-            if any_open && Counts::of(&self.shared.tallies).open == 0 {
+            if any_open && !comes_and_goes && Counts::of(&self.shared.tallies).open == 0 {
                 return;
             }
             // A second interrupt is not caught: closing is always played to its end.
             if scene.act != Act::Close && sys::interrupted() {
-                self.interrupted = true;
+                self.outcome.interrupted = true;
                 return;
             }
+            self.sampler.look(&self.shared);
+            let counts = || Counts::of(&self.shared.tallies);
+            let latest = self.sampler.latest();
+            self.live.go_on(scene, wanted, begun.elapsed(), counts, latest);
             thread::sleep(left.min(if until_done { LOOK } else { 10 * LOOK }));
         }
     }
 
     fn all_done(&self, number: usize) -> bool {
         let done = |tally: &crate::tally::Tally| tally.scenes_done.load(Ordering::Acquire);
-        self.shared.tallies.iter().all(|tally| done(tally) > number)
+        self.shared.tallies.iter().all(|tally| done(tally) >= number)
     }
 
     fn a_thread_ended(&self) -> bool {
@@ -225,25 +355,9 @@ impl Conductor {
         }
     }
 
-    fn announce(&self, scene: &Scene) {
-        let plan = &self.shared.plan;
-        if plan.quiet {
-            return;
-        }
-        let open = Counts::of(&self.shared.tallies).open;
-        match scene.ends {
-            Ends::After(time) if time.is_zero() => {}
-            Ends::After(time) => {
-                let time = humantime::format_duration(time);
-                eprintln!("{}: {time}, {open} connections open", scene.label);
-            }
-            Ends::WhenDone(_) => eprintln!("{}: {open} of {} open", scene.label, plan.connections),
-        }
-    }
-
     /// Ends all threads and gathers what they found, or the first failure.
     fn join(&mut self) -> Result<Findings, Failure> {
-        self.shared.scene.store(usize::MAX, Ordering::Release);
+        self.shared.dismiss();
         let mut findings = Findings::default();
         let mut failure = None;
         for thread in self.threads.drain(..) {
@@ -253,8 +367,20 @@ impl Conductor {
                 Err(_) => failure = failure.or(Some(Failure::ThreadDied)),
             }
         }
+        self.assign_latencies();
         failure.map_or(Ok(findings), Err)
     }
+}
+
+/// The part of the intended messages that must have been sent for a step to count: a generator that
+/// fell behind proves nothing about the server.
+const PACE: f64 = 0.98;
+
+/// Whether the step that was just measured was played at the load it was meant to have.
+fn keeps_pace(outcome: &Outcome) -> bool {
+    let Some(played) = outcome.measured() else { return false };
+    let sent = played.to.counts.sent - played.from.counts.sent;
+    sent as f64 >= PACE * played.scene.rate * played.lasted().as_secs_f64()
 }
 
 /// The most CPU time that one thread used between two readings.

@@ -6,13 +6,16 @@ use std::time::Duration;
 /// What the generator threads do during a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Each thread opens its share of the connections. Done when each is open or has failed.
+    /// Each thread opens its share of the connections, or lets go those beyond it. Done when each is
+    /// open or has failed.
     Open,
     /// Closed loop: every connection keeps `--pipeline` messages in flight.
     Echo,
-    /// Publishers send at `--rate`; every connection receives.
+    /// Open loop: every connection sends when it is its turn, at the scene's rate in total.
+    Rate,
+    /// Publishers send at the scene's rate in total; every connection receives.
     Publish,
-    /// Nothing is sent but pongs.
+    /// Nothing is sent but pongs, and pings from the probes.
     Hold,
     /// Nothing is sent at all: the server must take the connections for dead.
     Mute,
@@ -20,8 +23,16 @@ pub enum Act {
     EchoOnce,
     /// Some connections send one large fragmented message each. Done when each has its answer.
     Bulk,
+    /// Connections come, echo one message, and go.
+    Churn,
+    /// All connections drop and come back. Done when all are back.
+    Herd,
+    /// Connections come and go, and send in bursts, as drawn.
+    Mixed,
     /// Nothing new is sent. Done when nothing is in flight.
     Settle,
+    /// Nothing happens, at once: the conductor looks at what was measured and says how to go on.
+    Judge,
     /// Connections are closed. Done when none is left.
     Close,
 }
@@ -36,7 +47,7 @@ pub enum Ends {
 }
 
 /// One scene of a script.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scene {
     /// Its name in the report.
     pub label: &'static str,
@@ -46,54 +57,70 @@ pub struct Scene {
     pub ends: Ends,
     /// Whether this is what the run is about: latencies are recorded, rates and CPU shares taken.
     pub measured: bool,
+    /// Messages a second, all threads together; 0 where the act has no rate.
+    pub rate: f64,
+    /// How many connections there are to be, where they are opened; `None` for all of the plan.
+    pub connections: Option<usize>,
 }
 
 impl Scene {
+    /// What is on before the first scene is called.
+    pub fn nothing() -> Scene {
+        Scene::timed("nothing", Act::Judge, Duration::ZERO)
+    }
+
     fn timed(label: &'static str, act: Act, lasts: Duration) -> Scene {
-        Scene { label, act, ends: Ends::After(lasts), measured: false }
+        let ends = Ends::After(lasts);
+        Scene { label, act, ends, measured: false, rate: 0.0, connections: None }
     }
 
     fn until_done(label: &'static str, act: Act, at_most: Duration) -> Scene {
-        Scene { label, act, ends: Ends::WhenDone(at_most), measured: false }
+        let ends = Ends::WhenDone(at_most);
+        Scene { ends, ..Scene::timed(label, act, at_most) }
     }
 
     fn measured(self) -> Scene {
         Scene { measured: true, ..self }
+    }
+
+    fn at(self, rate: f64) -> Scene {
+        Scene { rate, ..self }
+    }
+
+    /// The longest it can take.
+    pub fn at_most(&self) -> Duration {
+        let (Ends::After(time) | Ends::WhenDone(time)) = self.ends;
+        time
     }
 }
 
 const SETTLE: Duration = Duration::from_secs(10);
 const CLOSE: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(60);
+const OPEN: Duration = Duration::from_secs(600);
 
 /// Opening ends when all have answered; this only catches a server that accepts and says nothing.
 fn open(label: &'static str) -> Scene {
-    Scene::until_done(label, Act::Open, Duration::from_secs(600))
+    Scene::until_done(label, Act::Open, OPEN)
 }
 
 fn close(label: &'static str) -> Scene {
     Scene::until_done(label, Act::Close, CLOSE)
 }
 
-/// Warm up, measure, and let what is in flight come home.
-pub fn echo(warmup: Duration, duration: Duration) -> Vec<Scene> {
-    vec![
-        open("open"),
-        Scene::timed("warmup", Act::Echo, warmup),
-        Scene::timed("measure", Act::Echo, duration).measured(),
-        Scene::until_done("settle", Act::Settle, SETTLE),
-        close("close"),
-    ]
+/// Warm up, measure, and let what is in flight come home: the frame of most scenarios.
+pub fn load(act: Act, rate: f64, warmup: Duration, duration: Duration) -> Vec<Scene> {
+    let mut scenes = vec![open("open")];
+    scenes.extend(step(act, rate, warmup, duration));
+    scenes.push(close("close"));
+    scenes
 }
 
-/// As [`echo`], with messages from few to all.
-pub fn broadcast(warmup: Duration, duration: Duration) -> Vec<Scene> {
-    vec![
-        open("open"),
-        Scene::timed("warmup", Act::Publish, warmup),
-        Scene::timed("measure", Act::Publish, duration).measured(),
+fn step(act: Act, rate: f64, warmup: Duration, duration: Duration) -> [Scene; 3] {
+    [
+        Scene::timed("warmup", act, warmup).at(rate),
+        Scene::timed("measure", act, duration).at(rate).measured(),
         Scene::until_done("settle", Act::Settle, SETTLE),
-        close("close"),
     ]
 }
 
@@ -128,6 +155,55 @@ pub fn idle(warmup: Duration, duration: Duration, idle: Idle) -> Vec<Scene> {
     scenes
 }
 
+/// Open all and measure that.
+pub fn connect() -> Vec<Scene> {
+    vec![open("open").measured(), close("close")]
+}
+
+/// Come and go.
+pub fn churn(warmup: Duration, duration: Duration) -> Vec<Scene> {
+    vec![
+        Scene::timed("warmup", Act::Churn, warmup),
+        Scene::timed("measure", Act::Churn, duration).measured(),
+        Scene::until_done("settle", Act::Settle, SETTLE),
+        close("close"),
+    ]
+}
+
+/// Drop all, and see them come back; `at_most` is how long that may take.
+pub fn herd(warmup: Duration, at_most: Duration) -> Vec<Scene> {
+    vec![
+        open("open"),
+        Scene::timed("warmup", Act::Hold, warmup),
+        Scene::until_done("herd", Act::Herd, at_most).measured(),
+        Scene::until_done("final echo", Act::EchoOnce, ANSWER),
+        close("close"),
+    ]
+}
+
+/// The beginning of a search; the conductor puts [`search_step`]s before the close.
+pub fn search(connections: usize) -> Vec<Scene> {
+    let first = Scene { connections: Some(connections), ..open("open") };
+    vec![first, judge(), close("close")]
+}
+
+/// One step of a search, up to where it is judged.
+pub fn search_step(
+    rate: f64,
+    connections: usize,
+    warmup: Duration,
+    duration: Duration,
+) -> Vec<Scene> {
+    let mut scenes = vec![Scene { connections: Some(connections), ..open("populate") }];
+    scenes.extend(step(Act::Rate, rate, warmup, duration));
+    scenes.push(judge());
+    scenes
+}
+
+fn judge() -> Scene {
+    Scene::until_done("judge", Act::Judge, SETTLE)
+}
+
 /// A whole day of a server in minutes: idle, a word from each, large messages, all leave, others
 /// come. After each the report tells the server's memory; `pause` lets the server settle before.
 pub fn lifecycle(hold: Duration, pause: Duration, bulk_at_most: Duration) -> Vec<Scene> {
@@ -155,11 +231,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_script_opens_first_closes_last_and_measures_once() {
+    fn every_script_closes_last_and_measures_once() {
         let second = Duration::from_secs(1);
         let scripts = [
-            echo(second, second),
-            broadcast(second, second),
+            load(Act::Echo, 0.0, second, second),
+            load(Act::Publish, 5.0, second, second),
             idle(second, second, Idle::default()),
             idle(second, second, Idle { mute: true, ..Idle::default() }),
             idle(
@@ -167,10 +243,13 @@ mod tests {
                 second,
                 Idle { speak_then_hold: Some(second), final_echo: true, mute: false },
             ),
+            connect(),
+            churn(second, second),
+            herd(second, second),
             lifecycle(second, second, second),
+            search_step(1.0, 1, second, second).into_iter().chain([close("close")]).collect(),
         ];
         for scenes in scripts {
-            assert_eq!(scenes.first().map(|scene| scene.act), Some(Act::Open));
             assert_eq!(scenes.last().map(|scene| scene.act), Some(Act::Close));
             assert_eq!(scenes.iter().filter(|scene| scene.measured).count(), 1);
         }

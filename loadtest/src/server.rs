@@ -39,6 +39,12 @@ impl Server {
         if let Some(bytes) = exact.ok().and_then(|text| kibibytes(&text, "Rss:")) {
             return Ok(bytes);
         }
+        self.resident_bytes_roughly()
+    }
+
+    /// Resident memory in bytes, as the kernel's counters have it: cheap enough to be asked every
+    /// second, and a few pages off for each thread.
+    pub fn resident_bytes_roughly(&self) -> io::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         kibibytes(&status, "VmRSS:").ok_or(io::ErrorKind::InvalidData.into())
     }
@@ -67,6 +73,24 @@ impl Server {
         threads.zip(cores).ok_or(io::ErrorKind::InvalidData.into())
     }
 }
+
+/// What this machine's kernel holds for its sockets, in bytes: the buffers of all TCP sockets
+/// (`mem` of /proc/net/sockstat, in pages) and its slab, of which sockets, their files and their
+/// places in polls are what grows with connections. Both ends of a connection count where both are
+/// on this machine.
+pub fn kernel_socket_bytes() -> io::Result<u64> {
+    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+    let memory = fs::read_to_string("/proc/meminfo")?;
+    let slab = kibibytes(&memory, "Slab:").ok_or_else(invalid)?;
+    let sockets = fs::read_to_string("/proc/net/sockstat")?;
+    let mut words = field(&sockets, "TCP:").ok_or_else(invalid)?.split_whitespace();
+    let pages = words.find(|word| *word == "mem").and_then(|_| words.next());
+    let pages: u64 = pages.and_then(|pages| pages.parse().ok()).ok_or_else(invalid)?;
+    Ok(slab + pages * PAGE)
+}
+
+/// Bytes of a page, as /proc/net/sockstat counts on this project's machines (x86-64, AArch64).
+const PAGE: u64 = 4096;
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
@@ -100,6 +124,11 @@ mod tests {
         let (threads, cores) = own.threads_and_cores().expect("status");
         assert!(threads >= 1 && cores >= 1);
         assert!(!own.thread_times().expect("threads").is_empty());
+    }
+
+    #[test]
+    fn the_kernel_tells_what_sockets_take() {
+        assert!(kernel_socket_bytes().expect("proc") > 1_000_000);
     }
 
     #[test]

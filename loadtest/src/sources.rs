@@ -12,7 +12,8 @@ pub struct Sources(Vec<IpAddr>);
 
 impl Sources {
     /// Reads addresses and ranges as typed; where there are none and the server is on loopback,
-    /// takes as many of 127.0.0.0/8 as `connections` need ports.
+    /// takes as many of 127.0.0.0/8 as `ports` are wanted: more than `connections` where they come
+    /// and go, since a port that was left is not free at once.
     ///
     /// Fails with [`Failure::Usage`] on what is no address, and with [`Failure::Ports`] where there
     /// are too few for the connections.
@@ -20,6 +21,7 @@ impl Sources {
         typed: &[String],
         target: &Target,
         connections: usize,
+        wanted: usize,
     ) -> Result<Sources, Failure> {
         let ports = ports_per_address();
         // connect(2) tries one half of the range before the other, and the fuller a half is the
@@ -30,11 +32,11 @@ impl Sources {
             addresses.extend(read_range(range)?);
         }
         if addresses.is_empty()
-            && connections > easy
+            && wanted > easy
             && let IpAddr::V4(ip) = target.address.ip()
             && ip.is_loopback()
         {
-            addresses = loopback(connections.div_ceil(easy));
+            addresses = loopback(wanted.div_ceil(easy));
         }
         if addresses.len().max(1) * ports < connections {
             return Err(Failure::Ports { address: target.address });
@@ -100,13 +102,13 @@ mod tests {
 
     #[test]
     fn few_connections_leave_the_choice_to_the_kernel() {
-        let sources = Sources::resolve(&[], &target("ws://127.0.0.1:1/"), 64).expect("enough");
+        let sources = Sources::resolve(&[], &target("ws://127.0.0.1:1/"), 64, 64).expect("enough");
         assert_eq!(sources.of(0), None);
     }
 
     #[test]
     fn many_on_loopback_are_spread() {
-        let sources = Sources::resolve(&[], &target("ws://127.0.0.1:1/"), 1_000_000);
+        let sources = Sources::resolve(&[], &target("ws://127.0.0.1:1/"), 1_000_000, 1_000_000);
         let sources = sources.expect("enough");
         let all: std::collections::HashSet<_> = (0..1000).filter_map(|id| sources.of(id)).collect();
         assert!(all.len() > 30 && all.iter().all(IpAddr::is_loopback), "{all:?}");
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn elsewhere_too_few_ports_are_told() {
-        let result = Sources::resolve(&[], &target("ws://192.0.2.1:1/"), 100_000);
+        let result = Sources::resolve(&[], &target("ws://192.0.2.1:1/"), 100_000, 100_000);
         assert!(matches!(result, Err(Failure::Ports { .. })));
     }
 

@@ -29,11 +29,15 @@ pub enum ErrorKind {
     Missing,
     /// No answer until the end of the scene that asked for one.
     Unanswered,
+    /// It was due and never sent, since the connection took no more.
+    Unsent,
+    /// It dropped and did not come back.
+    NotBack,
 }
 
 impl ErrorKind {
     /// All kinds, in the order of their counters.
-    pub const ALL: [ErrorKind; 10] = [
+    pub const ALL: [ErrorKind; 12] = [
         ErrorKind::Connect,
         ErrorKind::ConnectTimeout,
         ErrorKind::Refused,
@@ -44,6 +48,8 @@ impl ErrorKind {
         ErrorKind::OutOfOrder,
         ErrorKind::Missing,
         ErrorKind::Unanswered,
+        ErrorKind::Unsent,
+        ErrorKind::NotBack,
     ];
 
     /// Its name in reports.
@@ -59,6 +65,8 @@ impl ErrorKind {
             ErrorKind::OutOfOrder => "out_of_order",
             ErrorKind::Missing => "missing",
             ErrorKind::Unanswered => "unanswered",
+            ErrorKind::Unsent => "unsent",
+            ErrorKind::NotBack => "not_back",
         }
     }
 }
@@ -125,6 +133,8 @@ pub struct Tally {
     pub sent: AtomicU64,
     /// Pings answered.
     pub pings: AtomicU64,
+    /// Errors so far.
+    pub errors: AtomicU64,
     /// Scenes of the script that this thread has done its part of.
     pub scenes_done: AtomicUsize,
 }
@@ -147,6 +157,8 @@ pub struct Counts {
     pub sent: u64,
     /// Pings answered.
     pub pings: u64,
+    /// Errors.
+    pub errors: u64,
 }
 
 impl Counts {
@@ -161,43 +173,100 @@ impl Counts {
             received: sum(|tally| &tally.received),
             sent: sum(|tally| &tally.sent),
             pings: sum(|tally| &tally.pings),
+            errors: sum(|tally| &tally.errors),
         }
     }
 }
 
-/// What a thread found, handed over when it ends.
+/// Latencies in nanoseconds that a thread has handed over and nobody has taken yet.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    /// Of whatever came, for the live view and the plots over time.
+    pub passing: Histogram<u64>,
+    /// Of what belongs to the measurement.
+    pub kept: Histogram<u64>,
+}
+
+impl Default for Latencies {
+    fn default() -> Latencies {
+        Latencies { passing: histogram(), kept: histogram() }
+    }
+}
+
+/// Three digits, as latency tables show; it grows with the longest latency seen.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new(3).expect("three digits are legal")
+}
+
+/// Records a time in nanoseconds.
+pub fn record(histogram: &mut Histogram<u64>, nanoseconds: u64) {
+    histogram.record(nanoseconds.max(1)).expect("the histogram resizes itself");
+}
+
+/// Adds what `from` holds to `to`.
+pub fn merge(to: &mut Histogram<u64>, from: &Histogram<u64>) {
+    to.add(from).expect("the histogram resizes itself");
+}
+
+/// How finely the heartbeat interval is cut for its histogram.
+pub const SLICES: usize = 50;
+
+/// What a thread found, handed over when it ends. Times are in nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Findings {
-    /// Latencies in the measured scene, in nanoseconds.
-    pub latency: Histogram<u64>,
-    /// How long silent connections were left alone after their last byte, in nanoseconds.
+    /// From connect(2) to an open connection.
+    pub connects: Histogram<u64>,
+    /// How long silent connections were left alone after their last byte.
     pub reaped: Histogram<u64>,
+    /// From a herd's drop to each connection's return.
+    pub back: Histogram<u64>,
+    /// From a broadcast's intended time until half, 99 %, and all of the subscribers had it.
+    pub reach: [Histogram<u64>; 3],
+    /// Attempts to connect, and those of them that failed, in a herd.
+    pub attempts: u64,
+    /// See `attempts`.
+    pub failed_attempts: u64,
+    /// Those of them that the server refused with an HTTP status.
+    pub refused_attempts: u64,
     /// Pings that came, by second since the start of the run.
     pub pings_by_second: Vec<u64>,
+    /// Pings that came during the measurement, by slice of the server's ping interval.
+    pub pings_by_slice: Vec<u64>,
     /// What went wrong.
     pub errors: ErrorCounts,
 }
 
 impl Default for Findings {
     fn default() -> Findings {
-        // Three digits, as latency tables show; it grows with the longest latency seen.
-        let latency = Histogram::new(3).expect("three digits are legal");
-        let reaped = latency.clone();
-        Findings { latency, reaped, pings_by_second: Vec::new(), errors: ErrorCounts::default() }
+        Findings {
+            connects: histogram(),
+            reaped: histogram(),
+            back: histogram(),
+            reach: [histogram(), histogram(), histogram()],
+            attempts: 0,
+            failed_attempts: 0,
+            refused_attempts: 0,
+            pings_by_second: Vec::new(),
+            pings_by_slice: vec![0; SLICES],
+            errors: ErrorCounts::default(),
+        }
     }
 }
 
 impl Findings {
     /// Takes over what another thread found.
     pub fn merge(&mut self, other: &Findings) {
-        self.latency.add(&other.latency).expect("the histogram resizes itself");
-        self.reaped.add(&other.reaped).expect("the histogram resizes itself");
-        if self.pings_by_second.len() < other.pings_by_second.len() {
-            self.pings_by_second.resize(other.pings_by_second.len(), 0);
+        merge(&mut self.connects, &other.connects);
+        merge(&mut self.reaped, &other.reaped);
+        merge(&mut self.back, &other.back);
+        for (mine, theirs) in self.reach.iter_mut().zip(&other.reach) {
+            merge(mine, theirs);
         }
-        for (mine, theirs) in self.pings_by_second.iter_mut().zip(&other.pings_by_second) {
-            *mine += theirs;
-        }
+        self.attempts += other.attempts;
+        self.failed_attempts += other.failed_attempts;
+        self.refused_attempts += other.refused_attempts;
+        add_each(&mut self.pings_by_second, &other.pings_by_second);
+        add_each(&mut self.pings_by_slice, &other.pings_by_slice);
         self.errors.merge(&other.errors);
     }
 
@@ -210,6 +279,16 @@ impl Findings {
     }
 }
 
+/// Adds two lists place by place.
+fn add_each(to: &mut Vec<u64>, from: &[u64]) {
+    if to.len() < from.len() {
+        to.resize(from.len(), 0);
+    }
+    for (mine, theirs) in to.iter_mut().zip(from) {
+        *mine += theirs;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,14 +297,14 @@ mod tests {
     fn merged_latencies_are_those_of_all_threads() {
         let (mut one, mut other) = (Findings::default(), Findings::default());
         for microseconds in 1..=500u64 {
-            one.latency.record(microseconds * 1_000).expect("recorded");
-            other.latency.record((microseconds + 500) * 1_000).expect("recorded");
+            record(&mut one.connects, microseconds * 1_000);
+            record(&mut other.connects, (microseconds + 500) * 1_000);
         }
         one.merge(&other);
-        assert_eq!(one.latency.len(), 1_000);
-        let median = one.latency.value_at_quantile(0.5);
+        assert_eq!(one.connects.len(), 1_000);
+        let median = one.connects.value_at_quantile(0.5);
         assert!((499_000..=501_000).contains(&median), "{median}");
-        assert!(one.latency.max() >= 1_000_000);
+        assert!(one.connects.max() >= 1_000_000);
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The largest size that any flag takes, in bytes.
+pub const MOST_BYTES: usize = 256 << 20;
+
 /// Reads `20`, `16KiB`, `1MiB` or `64KB`, in bytes; at most 256 MiB.
 pub fn size(text: &str) -> Result<usize, String> {
     let wrong = || format!("`{text}` is no size (write it like 20, 16KiB or 1MiB)");
@@ -29,7 +32,7 @@ pub fn size(text: &str) -> Result<usize, String> {
         "MB" => 1_000_000,
         _ => return Err(wrong()),
     };
-    number.checked_mul(unit).filter(|bytes| *bytes <= 256 << 20).ok_or("beyond 256MiB".to_owned())
+    number.checked_mul(unit).filter(|bytes| *bytes <= MOST_BYTES).ok_or("beyond 256MiB".to_owned())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use slab::Slab;
 use super::Generator;
 use super::client::Client;
 use super::work::Work;
+use crate::dist::Dist;
 use crate::error::Failure;
 use crate::plan::{Plan, share};
 use crate::wire::frame::{self, Opcode};
@@ -18,6 +19,7 @@ use crate::wire::payload::{Payloads, Stamp};
 #[derive(Debug)]
 pub(super) struct BulkWork {
     payloads: Arc<Payloads>,
+    size: usize,
     fragment: usize,
     at_a_time: usize,
     waiting: VecDeque<usize>,
@@ -41,7 +43,8 @@ impl BulkWork {
         };
         let open = fleet.iter().filter(|(_, client)| client.is_open()).map(|(slot, _)| slot);
         BulkWork {
-            payloads: Arc::new(Payloads::new(size, false, plan.seed)),
+            payloads: Arc::new(Payloads::new(Dist::fixed(size as f64), false, plan.seed)),
+            size,
             fragment,
             at_a_time: share(at_a_time, plan.threads, thread).max(1),
             waiting: open.take(share(count, plan.threads, thread)).collect(),
@@ -58,7 +61,7 @@ impl BulkWork {
     pub(super) fn can_send(&self, fleet: &Slab<Client>) -> bool {
         let room = self.active.len() < self.at_a_time && !self.waiting.is_empty();
         let ready = |sending: &Sending| {
-            sending.offset < self.payloads.size() && !fleet[sending.slot].is_blocked()
+            sending.offset < self.size && !fleet[sending.slot].is_blocked()
         };
         room || self.active.iter().any(ready)
     }
@@ -84,10 +87,10 @@ impl Generator {
         let mut lost = Vec::new();
         for sending in &mut bulk.active {
             let client = &mut self.fleet[sending.slot];
-            if sending.offset == bulk.payloads.size() || client.is_blocked() {
+            if sending.offset == bulk.size || client.is_blocked() {
                 continue;
             }
-            let (from, size) = (sending.offset, bulk.payloads.size());
+            let (from, size) = (sending.offset, bulk.size);
             let to = size.min(from + bulk.fragment);
             let opcode = if from == 0 { bulk.payloads.kind() } else { Opcode::Continuation };
             let key = sending.stamp.mask_key(from as u64 + 1);

@@ -41,6 +41,8 @@ pub struct Client {
     pub sent: u64,
     /// Messages that have come.
     pub received: u64,
+    /// Attempts to open it that have failed.
+    pub attempts: u16,
     unsent: Option<Box<Unsent>>,
 }
 
@@ -71,6 +73,7 @@ impl Client {
             arriving: Stamp::default(),
             sent: 0,
             received: 0,
+            attempts: 0,
             unsent: None,
         }
     }

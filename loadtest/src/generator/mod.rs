@@ -5,18 +5,25 @@
 //! then does the scene's own work (`work`). All buffers are the thread's; a connection owns none
 //! while nothing of it is half-way.
 
+mod arrivals;
 mod bulk;
 mod client;
 mod dial;
 mod ledger;
-mod publish;
+mod leave;
+mod mixed;
+mod open;
+mod open_loop;
 mod receive;
+mod timetable;
 mod work;
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
@@ -25,12 +32,14 @@ use slab::Slab;
 
 use crate::error::Failure;
 use crate::plan::{Plan, Traffic};
+use crate::script::{Act, Scene};
 use crate::sys::{self, Alarm};
-use crate::tally::{ErrorKind, Findings, Tally};
+use crate::tally::{Findings, Latencies, Tally};
 use crate::wire::frame::{self, Opcode};
 use crate::wire::payload::{Payloads, Stamp};
 
-use client::{Client, Ended};
+use arrivals::Arrivals;
+use client::Client;
 use ledger::{Ledger, PUBLISHED_WINDOW};
 use work::Work;
 
@@ -46,6 +55,9 @@ const IDLE_WAIT: Duration = Duration::from_millis(20);
 /// The alarm's token; the fleet's are slots, from 0.
 const ALARM: Token = Token(usize::MAX);
 
+/// The number of the scene that is called when there is none left: threads end.
+const NO_SCENE: usize = usize::MAX;
+
 /// What all threads of a run, and the conductor, have in common.
 #[derive(Debug)]
 pub struct Shared {
@@ -53,31 +65,88 @@ pub struct Shared {
     pub plan: Plan,
     /// The start of the run; all times count from here.
     pub epoch: Instant,
-    /// Which scene of the script is on; past the last one, threads end.
-    pub scene: AtomicUsize,
     /// Live counters of each thread.
     pub tallies: Vec<Tally>,
+    /// What each thread measured and nobody has taken yet.
+    pub latencies: Vec<Mutex<Latencies>>,
+    /// The scene that is on, and its number.
+    stage: Mutex<Scene>,
+    number: AtomicUsize,
+    /// How many connections a broadcast is to reach.
+    audience: AtomicU64,
+    /// When each of the latest messages of each publisher was due.
     published: Vec<AtomicU64>,
+    /// How many have it: the low half of its number, then the count, 32 bits each.
+    delivered: Vec<AtomicU64>,
 }
 
 impl Shared {
-    /// The common state of a run that has not begun.
+    /// The common state of a run that has not begun: nothing is on yet.
     pub fn new(plan: Plan) -> Shared {
         let publishers = match plan.traffic {
-            Traffic::Echo => 0,
-            Traffic::FanOut { publishers, .. } => publishers as usize,
+            Traffic::FanOut { publishers } => publishers as usize,
+            Traffic::Echo | Traffic::Heartbeats => 0,
         };
-        let mut tallies = Vec::new();
-        tallies.resize_with(plan.threads, Tally::default);
-        let mut published = Vec::new();
-        published.resize_with(publishers * PUBLISHED_WINDOW, AtomicU64::default);
-        Shared { plan, epoch: Instant::now(), scene: AtomicUsize::new(0), tallies, published }
+        let places = || (0..publishers * PUBLISHED_WINDOW).map(|_| AtomicU64::new(0)).collect();
+        Shared {
+            epoch: Instant::now(),
+            tallies: (0..plan.threads).map(|_| Tally::default()).collect(),
+            latencies: (0..plan.threads).map(|_| Mutex::default()).collect(),
+            stage: Mutex::new(Scene::nothing()),
+            number: AtomicUsize::new(0),
+            audience: AtomicU64::new(0),
+            published: places(),
+            delivered: places(),
+            plan,
+        }
     }
 
-    /// When the message `stamp` of a publisher was to be sent, in nanoseconds.
-    fn published_at(&self, stamp: Stamp) -> &AtomicU64 {
+    /// Calls the scene with this number; the first is 1.
+    pub fn call(&self, number: usize, scene: Scene) {
+        self.audience.store(self.sum(|tally| &tally.open), Ordering::Relaxed);
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = scene;
+        self.number.store(number, Ordering::Release);
+    }
+
+    /// Sends all threads home.
+    pub fn dismiss(&self) {
+        self.number.store(NO_SCENE, Ordering::Release);
+    }
+
+    /// The number of the scene that is on, and itself.
+    fn scene(&self) -> (usize, Scene) {
+        let scene = *self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.number.load(Ordering::Acquire), scene)
+    }
+
+    fn place(stamp: Stamp) -> usize {
         let place = stamp.sequence() as usize % PUBLISHED_WINDOW;
-        &self.published[stamp.connection() as usize * PUBLISHED_WINDOW + place]
+        stamp.connection() as usize * PUBLISHED_WINDOW + place
+    }
+
+    /// The message `stamp` of a publisher is due at `at`, in nanoseconds, and goes out now.
+    fn publish(&self, stamp: Stamp, at: u64) {
+        let place = Shared::place(stamp);
+        self.published[place].store(at, Ordering::Relaxed);
+        self.delivered[place].store(stamp.sequence() << 32, Ordering::Relaxed);
+    }
+
+    /// When the message `stamp` was due, in nanoseconds; 0 where nobody knows.
+    fn published_at(&self, stamp: Stamp) -> u64 {
+        let at = self.published.get(Shared::place(stamp));
+        at.map_or(0, |at| at.load(Ordering::Relaxed))
+    }
+
+    /// One more has the message `stamp`: how many have it now, and how many are to.
+    fn delivered(&self, stamp: Stamp) -> (u64, u64) {
+        let audience = self.audience.load(Ordering::Relaxed);
+        let Some(count) = self.delivered.get(Shared::place(stamp)) else { return (0, audience) };
+        if count.load(Ordering::Relaxed) >> 32 != stamp.sequence() & u64::from(u32::MAX) {
+            // So late that its place has gone to another.
+            return (0, audience);
+        }
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        ((before & u64::from(u32::MAX)) + 1, audience)
     }
 
     fn sum(&self, field: fn(&Tally) -> &AtomicU64) -> u64 {
@@ -93,12 +162,20 @@ pub struct Generator {
     poll: Poll,
     alarm: Alarm,
     fleet: Slab<Client>,
+    arrivals: Arrivals,
+    /// The number, among this thread's, of the next connection that was never opened.
+    next_nth: usize,
+    /// When connections that do not open are looked for next.
+    next_check: Duration,
     ledger: Ledger,
     payloads: Arc<Payloads>,
-    scene: usize,
+    /// The number of the scene that is on, and itself.
+    scene: (usize, Scene),
     work: Work,
     buffer: Box<[u8]>,
     scratch: Vec<u8>,
+    /// Messages that are checked as a whole and have come in part, by slot.
+    partial: HashMap<usize, Vec<u8>>,
     /// Slots that had more to read than one turn gives them, and whether the peer has closed its
     /// side: no event will say either again.
     unread: Vec<(usize, bool)>,
@@ -121,37 +198,42 @@ impl Generator {
         let mut source = SourceFd(&alarm.as_raw_fd());
         let registered = poll.registry().register(&mut source, ALARM, Interest::READABLE);
         registered.map_err(Failure::system("cannot poll a timer"))?;
-        let payloads = Arc::new(Payloads::new(plan.size, plan.text, plan.seed));
+        let payloads = Arc::clone(&plan.payloads);
         let ledger = Ledger::new(Arc::clone(&shared), thread);
-        let (fleet, scratch, unread) = (Slab::new(), Vec::new(), Vec::new());
-        let buffer = vec![0; BUFFER].into_boxed_slice();
         Ok(Generator {
             shared,
             thread,
             poll,
             alarm,
-            fleet,
+            fleet: Slab::new(),
+            arrivals: Arrivals::default(),
+            next_nth: 0,
+            next_check: Duration::ZERO,
             ledger,
             payloads,
-            scene: usize::MAX,
+            scene: (0, Scene::nothing()),
             work: Work::Nothing,
-            buffer,
-            scratch,
-            unread,
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            scratch: Vec::new(),
+            partial: HashMap::new(),
+            unread: Vec::new(),
         })
     }
 
-    /// Plays scenes until the conductor is past the last one.
+    /// Plays scenes until the conductor has no more.
     pub fn run(mut self) -> Result<Findings, Failure> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            let scene = self.shared.scene.load(Ordering::Acquire);
-            if scene >= self.shared.plan.script.len() {
+            let number = self.shared.number.load(Ordering::Acquire);
+            if number == NO_SCENE {
+                self.ledger.hand_over(self.now(), true);
                 return Ok(self.ledger.findings);
             }
-            if scene != self.scene {
-                self.enter(scene);
+            if number != self.scene.0 {
+                let (number, scene) = self.shared.scene();
+                self.enter(number, scene)?;
             }
+            self.ledger.hand_over(self.now(), false);
             let wait = if self.unread.is_empty() { self.patience() } else { Duration::ZERO };
             match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
@@ -187,59 +269,6 @@ impl Generator {
         self.shared.sum(|tally| &tally.opened) == 0
     }
 
-    /// Takes a connection out, for a reason that is counted; ends the run where nobody has ever got
-    /// through, since the others would only say the same.
-    fn lose(&mut self, slot: usize, kind: ErrorKind, detail: &str) -> Result<(), Failure> {
-        if self.ledger.mute && matches!(kind, ErrorKind::ClosedByServer | ErrorKind::Reset) {
-            self.ledger.reaped(&self.fleet[slot], self.shared.epoch.elapsed());
-            self.remove(slot);
-            return Ok(());
-        }
-        let was_open = self.remove(slot);
-        let target = &self.shared.plan.target;
-        if !was_open && self.nobody_yet() {
-            let (url, why) = (target.url.clone(), detail.to_owned());
-            return Err(Failure::Unopened { url, why });
-        }
-        self.ledger.findings.errors.tell(kind, &detail);
-        Ok(())
-    }
-
-    /// As [`Generator::lose`], for what the kernel said about the socket.
-    fn end(&mut self, slot: usize, ended: Ended) -> Result<(), Failure> {
-        let nobody = self.nobody_yet();
-        match (ended, &self.fleet[slot].stage) {
-            (_, client::Stage::Closing) => {
-                self.remove(slot);
-                Ok(())
-            }
-            (Ended::Failed(source), client::Stage::Connecting) if nobody => {
-                Err(Failure::Unreachable { address: self.shared.plan.target.address, source })
-            }
-            (Ended::Failed(source), client::Stage::Connecting) => {
-                self.lose(slot, ErrorKind::Connect, &source.to_string())
-            }
-            (Ended::Failed(source), _) => self.lose(slot, ErrorKind::Reset, &source.to_string()),
-            (Ended::Closed, client::Stage::Open) => {
-                self.lose(slot, ErrorKind::ClosedByServer, "without a close frame")
-            }
-            (Ended::Closed, _) => {
-                self.lose(slot, ErrorKind::ClosedByServer, "the server hung up during the upgrade")
-            }
-        }
-    }
-
-    /// Drops a connection; tells whether it was open.
-    fn remove(&mut self, slot: usize) -> bool {
-        let client = self.fleet.remove(slot);
-        let was_open = matches!(client.stage, client::Stage::Open | client::Stage::Closing);
-        if was_open {
-            self.ledger.gone(&client);
-        }
-        self.work.forget(slot, was_open);
-        was_open
-    }
-
     /// Sends the next message of the connection in `slot`, alone in its frame.
     fn send_message(&mut self, slot: usize, now: Duration) -> Result<(), Failure> {
         self.scratch.clear();
@@ -259,9 +288,24 @@ impl Generator {
 
 /// Appends the message `stamp`, in one masked frame.
 fn append_message(out: &mut Vec<u8>, payloads: &Payloads, stamp: Stamp, seed: u64) {
-    let size = payloads.size();
-    frame::append_frame(out, true, payloads.kind(), stamp.mask_key(seed), size, |out| {
+    let key = stamp.mask_key(seed);
+    if payloads.is_templated() {
+        let mut message = Vec::new();
+        payloads.append_whole(&mut message, stamp);
+        return frame::append_frame(out, true, payloads.kind(), key, message.len(), |out| {
+            out.extend_from_slice(&message);
+        });
+    }
+    let size = payloads.size_of(stamp);
+    frame::append_frame(out, true, payloads.kind(), key, size, |out| {
         payloads.append(out, stamp, 0, size);
+    });
+}
+
+/// Appends a text message of the operator's, in one masked frame.
+fn append_text(out: &mut Vec<u8>, text: &str) {
+    frame::append_frame(out, true, Opcode::Text, [0; 4], text.len(), |out| {
+        out.extend_from_slice(text.as_bytes());
     });
 }
 
@@ -270,4 +314,31 @@ fn append_control(out: &mut Vec<u8>, opcode: Opcode, key: [u8; 4], payload: &[u8
     frame::append_frame(out, true, opcode, key, payload.len(), |out| {
         out.extend_from_slice(payload);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::CommandLine;
+    use clap::Parser;
+
+    /// The plan of a command line without its URL.
+    pub(super) fn plan(flags: &str) -> Plan {
+        let line = format!("x {flags} --url ws://127.0.0.1:1/");
+        let line = CommandLine::try_parse_from(line.split_whitespace()).expect("well-formed");
+        Plan::resolve(line).expect("good")
+    }
+
+    #[test]
+    fn deliveries_are_counted_for_each_message_and_late_ones_for_none() {
+        let shared = Shared::new(plan("broadcast"));
+        let first = Stamp::new(0, 5);
+        shared.publish(first, 100);
+        assert_eq!((shared.delivered(first).0, shared.delivered(first).0), (1, 2));
+        let next_in_place = Stamp::new(0, 5 + PUBLISHED_WINDOW as u64);
+        shared.publish(next_in_place, 200);
+        assert_eq!(shared.delivered(first).0, 0);
+        assert_eq!(shared.delivered(next_in_place).0, 1);
+        assert_eq!(shared.published_at(next_in_place), 200);
+    }
 }

@@ -1,18 +1,23 @@
 //! What readiness leads to: connects that complete, upgrades, frames that come, bytes that can go.
 //! Not what a scene wants sent next; that is `work`.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::client::{Client, Ended, Stage};
 use super::ledger::Ledger;
 use super::{Generator, append_control};
+use crate::args::Match;
 use crate::error::Failure;
 use crate::tally::ErrorKind;
 use crate::target::Scheme;
 use crate::wire::decoder::Piece;
 use crate::wire::frame::Opcode;
-use crate::wire::handshake::{Progress, Refusal, Upgrade};
-use crate::wire::payload::{Payloads, scramble};
+use crate::units::MOST_BYTES;
+use crate::wire::handshake::{Progress, Upgrade};
+use crate::wire::payload::{Payloads, Stamp, scramble};
+use crate::wire::template::find_stamp;
 
 /// How often in one turn a connection may fill the whole buffer.
 const READS: usize = 16;
@@ -59,8 +64,8 @@ impl Generator {
         }
         match self.shared.plan.target.scheme {
             Scheme::PlainTcp => {
-                self.opened(slot);
-                Ok(())
+                self.opened(slot)?;
+                self.proceed(slot, self.now())
             }
             Scheme::WebSocket => {
                 let (upgrade, request) = Upgrade::begin(&self.shared.plan.target);
@@ -69,12 +74,6 @@ impl Generator {
                 client.send(&request).or_else(|ended| self.end(slot, ended))
             }
         }
-    }
-
-    fn opened(&mut self, slot: usize) {
-        self.fleet[slot].stage = Stage::Open;
-        self.ledger.opened(slot);
-        self.work.opened();
     }
 
     /// The socket in `slot` has bytes, or its end is near; `to_the_end` says that the peer has
@@ -110,7 +109,10 @@ impl Generator {
                 Ok(Progress::Open { consumed }) => at = consumed,
                 Err(refusal) => return self.refuse(slot, refusal),
             }
-            self.opened(slot);
+            self.opened(slot)?;
+            if !self.fleet.contains(slot) {
+                return Ok(());
+            }
         }
         let client = &mut self.fleet[slot];
         if !client.is_open() {
@@ -118,8 +120,11 @@ impl Generator {
             return Ok(());
         }
         self.scratch.clear();
-        let (ledger, payloads) = (&mut self.ledger, &self.payloads);
-        let mut arrival = Arrival { client, ledger, payloads, slot, now };
+        let (ledger, payloads) = (&mut self.ledger, &*self.payloads);
+        let matching = self.shared.plan.matching;
+        let whole = payloads.is_templated() || matching != Match::Exact;
+        let partial = whole.then_some(&mut self.partial);
+        let mut arrival = Arrival { client, ledger, payloads, matching, partial, slot, now };
         let verdict = arrival.take(&mut self.buffer[..length], at, &mut self.scratch);
         if !self.scratch.is_empty() {
             self.send_scratch(slot)?;
@@ -130,15 +135,6 @@ impl Generator {
             Err(Loss { kind, detail }) => self.lose(slot, kind, &detail),
         }
     }
-
-    fn refuse(&mut self, slot: usize, refusal: Refusal) -> Result<(), Failure> {
-        if self.nobody_yet() {
-            return Err(Failure::Refused { url: self.shared.plan.target.url.clone(), refusal });
-        }
-        self.remove(slot);
-        self.ledger.findings.errors.tell(ErrorKind::Refused, &refusal);
-        Ok(())
-    }
 }
 
 /// Bytes that have come for one open connection, and what they touch.
@@ -146,6 +142,10 @@ struct Arrival<'a> {
     client: &'a mut Client,
     ledger: &'a mut Ledger,
     payloads: &'a Payloads,
+    matching: Match,
+    /// Where messages are put together that are checked as a whole; `None` where each part is
+    /// checked as it comes.
+    partial: Option<&'a mut HashMap<usize, Vec<u8>>>,
     slot: usize,
     now: Duration,
 }
@@ -162,15 +162,29 @@ impl Arrival<'_> {
             };
             match piece {
                 Piece::Message { kind, offset, bytes, last } => {
-                    if kind != self.payloads.kind() {
-                        return Err(self.loss(ErrorKind::Changed, &"text became binary or back"));
-                    }
+                    let (id, received) = (self.client.id, self.client.received);
+                    let awaited = self.ledger.next_for(id, received, self.payloads);
                     let arriving = &mut self.client.arriving;
-                    if let Err(changed) = self.payloads.check(arriving, offset, bytes, last) {
-                        return Err(self.loss(ErrorKind::Changed, &changed));
-                    }
-                    if last {
-                        self.ledger.receive(self.slot, self.client, self.payloads, self.now)?;
+                    let part = Part { kind, offset, bytes, last };
+                    let verdict = match &mut self.partial {
+                        None => part.check(self.payloads, arriving, awaited),
+                        Some(partial) => {
+                            let message = part.join(partial, self.slot);
+                            message.and_then(|message| match message {
+                                Some(message) => {
+                                    let all = (self.payloads, self.matching, &*message);
+                                    recognise(all, kind, arriving, awaited)
+                                }
+                                None => Ok(false),
+                            })
+                        }
+                    };
+                    match verdict {
+                        Ok(true) => {
+                            self.ledger.receive(self.slot, self.client, self.payloads, self.now)?;
+                        }
+                        Ok(false) => {}
+                        Err(what) => return Err(self.loss(ErrorKind::Changed, &what)),
                     }
                 }
                 Piece::Control { opcode: Opcode::Ping, payload } => {
@@ -187,7 +201,7 @@ impl Arrival<'_> {
                     };
                     return Err(self.loss(ErrorKind::ClosedByServer, &said));
                 }
-                Piece::Control { .. } => {}
+                Piece::Control { payload, .. } => self.ledger.pong(payload, self.now),
             }
         }
     }
@@ -195,4 +209,78 @@ impl Arrival<'_> {
     fn loss(&self, kind: ErrorKind, detail: &dyn std::fmt::Display) -> Loss {
         Loss { kind, detail: format!("connection {}: {detail}", self.client.id) }
     }
+}
+
+/// Some bytes of a message, as the decoder gives them.
+struct Part<'a> {
+    kind: Opcode,
+    offset: u64,
+    bytes: &'a [u8],
+    last: bool,
+}
+
+impl<'a> Part<'a> {
+    /// Checks these bytes alone; tells whether the message is whole with them.
+    fn check(
+        &self,
+        payloads: &Payloads,
+        arriving: &mut Stamp,
+        awaited: Option<Stamp>,
+    ) -> Result<bool, String> {
+        if self.kind != payloads.kind() {
+            return Err(OTHER_KIND.to_owned());
+        }
+        let verdict = payloads.check(arriving, awaited, self.offset, self.bytes, self.last);
+        verdict.map(|()| self.last).map_err(|changed| changed.to_string())
+    }
+
+    /// The whole message, where these bytes complete it; else they are kept in `partial`.
+    fn join(
+        &self,
+        partial: &mut HashMap<usize, Vec<u8>>,
+        slot: usize,
+    ) -> Result<Option<Cow<'a, [u8]>>, String> {
+        if self.offset == 0 && self.last {
+            return Ok(Some(Cow::Borrowed(self.bytes)));
+        }
+        let kept = partial.entry(slot).or_default();
+        kept.extend_from_slice(self.bytes);
+        if kept.len() > MOST_BYTES {
+            return Err(format!("a message of more than {MOST_BYTES} bytes"));
+        }
+        Ok(if self.last { partial.remove(&slot).map(Cow::Owned) } else { None })
+    }
+}
+
+const OTHER_KIND: &str = "text became binary or back";
+
+/// Tells whether `message` is one that counts, and puts its stamp into `arriving`. Fails where all
+/// are to be what was sent, and this one is not.
+fn recognise(
+    (payloads, matching, message): (&Payloads, Match, &[u8]),
+    kind: Opcode,
+    arriving: &mut Stamp,
+    awaited: Option<Stamp>,
+) -> Result<bool, String> {
+    match matching {
+        Match::Any => *arriving = awaited.unwrap_or_default(),
+        Match::Stamp => match find_stamp(message) {
+            Some(stamp) => *arriving = stamp,
+            // The answer to a subscription, a greeting.
+            None => return Ok(false),
+        },
+        Match::Exact => {
+            let awaited = awaited.unwrap_or_default();
+            let mut expected = Vec::with_capacity(message.len());
+            payloads.append_whole(&mut expected, awaited);
+            if kind != payloads.kind() {
+                return Err(OTHER_KIND.to_owned());
+            }
+            if expected != message {
+                return Err("a message is not what was sent".to_owned());
+            }
+            *arriving = awaited;
+        }
+    }
+    Ok(true)
 }

@@ -1,147 +1,172 @@
-//! What each act of a script has a thread do: whom to open, who sends when, who is closed.
+//! What each act of a script has a thread do: who sends when, who is closed.
 //! Not the answering of what comes in; that is `receive`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mio::{Interest, Token};
-
 use super::bulk::BulkWork;
-use super::client::{Client, Stage};
-use super::dial::{self, Undialled};
-use super::publish::Schedule;
-use super::{Generator, IDLE_WAIT, append_control, append_message};
+use super::client::Client;
+use super::mixed::Mixer;
+use super::timetable::Timetable;
+use super::{BUFFER, Generator, IDLE_WAIT, append_message};
 use crate::error::Failure;
 use crate::plan::Traffic;
-use crate::script::Act;
+use crate::script::{Act, Scene};
 use crate::tally::ErrorKind;
-use crate::wire::frame::Opcode;
-use crate::wire::payload::Payloads;
 
-/// Connections that one turn opens, primes or closes at most, so that those already open are
-/// attended to meanwhile.
+/// Connections that one turn primes at most, so that the others are attended to meanwhile.
 const BUDGET: usize = 128;
-
-/// Connections between connect(2) and open at most, over all threads: well below the accept queue
-/// of a usual listener, which drops what it can't hold.
-const PENDING: usize = 512;
-
-/// How often connections that do not open are looked for.
-const TIMEOUT_CHECK: Duration = Duration::from_millis(500);
 
 /// Where a thread stands in the act that is on.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// Nothing to do but answer.
+    /// Nothing to do but answer, or in [`Act::Mute`] not even that.
     Nothing,
-    /// See [`Act::Mute`]: nothing to do at all.
-    Mute,
     /// See [`Act::Open`].
-    Opening(Opening),
+    Opening,
     /// See [`Act::Echo`]; slots before `next` have been started.
     Echoing { next: usize },
     /// See [`Act::EchoOnce`]; slots before `next` have been asked.
     EchoingOnce { next: usize },
+    /// See [`Act::Rate`].
+    Pacing(Timetable),
     /// See [`Act::Publish`].
-    Publishing(Schedule),
+    Publishing(Timetable),
+    /// See [`Act::Hold`]: the probes' pings.
+    Holding(Timetable),
     /// See [`Act::Bulk`].
     Bulk(BulkWork),
+    /// See [`Act::Churn`].
+    Churning,
+    /// See [`Act::Herd`]; all dropped at `since`.
+    Herding { since: Duration },
+    /// See [`Act::Mixed`].
+    Mixing(Mixer),
     /// See [`Act::Settle`].
     Settling,
     /// See [`Act::Close`]; slots before `next` have been told.
     Closing { next: usize },
 }
 
-/// Connections being opened.
-#[derive(Debug)]
-pub(super) struct Opening {
-    begun: usize,
-    pending: usize,
-    since: Duration,
-    next_check: Duration,
-}
-
-impl Work {
-    /// A connection has opened.
-    pub(super) fn opened(&mut self) {
-        if let Work::Opening(opening) = self {
-            opening.pending = opening.pending.saturating_sub(1);
-        }
-    }
-
-    /// The connection in `slot` is gone.
-    pub(super) fn forget(&mut self, slot: usize, was_open: bool) {
-        match self {
-            Work::Opening(opening) if !was_open => {
-                opening.pending = opening.pending.saturating_sub(1);
-            }
-            Work::Publishing(schedule) => schedule.forget(slot),
-            Work::Bulk(bulk) => bulk.forget(slot),
-            _ => {}
-        }
-    }
-}
-
 impl Generator {
-    /// Leaves the scene that was on and begins number `scene`.
-    pub(super) fn enter(&mut self, scene: usize) {
+    /// Leaves the scene that was on and begins another.
+    pub(super) fn enter(&mut self, number: usize, scene: Scene) -> Result<(), Failure> {
         let now = self.now();
-        self.leave();
-        let act = self.shared.plan.script[scene].act;
-        self.ledger.mute = act == Act::Mute;
-        self.ledger.recording = self.shared.plan.script[scene].measured;
-        self.scene = scene;
-        self.work = match (act, std::mem::replace(&mut self.work, Work::Nothing)) {
+        if self.scene.1.measured {
+            self.ledger.measure(false, now);
+        }
+        self.leave(scene.act);
+        self.ledger.hand_over(now, true);
+        if scene.measured {
+            self.ledger.measure(true, now);
+        }
+        self.ledger.mute = scene.act == Act::Mute;
+        self.scene = (number, scene);
+        let previous = std::mem::replace(&mut self.work, Work::Nothing);
+        self.work = self.begin(scene, previous, now);
+        Ok(())
+    }
+
+    fn begin(&mut self, scene: Scene, previous: Work, now: Duration) -> Work {
+        let all = self.shared.plan.connections;
+        match (scene.act, previous) {
             // From the warm-up into the measurement the load goes on as it is.
-            (Act::Echo, work @ Work::Echoing { .. }) => work,
-            (Act::Publish, work @ Work::Publishing(_)) => work,
+            (Act::Echo, work @ Work::Echoing { .. })
+            | (Act::Rate, work @ Work::Pacing(_))
+            | (Act::Publish, work @ Work::Publishing(_))
+            | (Act::Churn, work @ Work::Churning)
+            | (Act::Mixed, work @ Work::Mixing(_)) => work,
             (Act::Open, _) => {
-                Work::Opening(Opening { begun: 0, pending: 0, since: now, next_check: now })
+                self.populate(scene.connections.unwrap_or(all));
+                Work::Opening
             }
             (Act::Echo, _) => Work::Echoing { next: 0 },
             (Act::EchoOnce, _) => Work::EchoingOnce { next: 0 },
-            (Act::Publish, _) => Work::Publishing(Schedule::new(&self.fleet, &self.shared, now)),
+            (Act::Rate, _) => {
+                let open = self.shared.sum(|tally| &tally.open) as u32;
+                Work::Pacing(Timetable::new(self, open, scene.rate, now))
+            }
+            (Act::Publish, _) => {
+                let publishers = match self.shared.plan.traffic {
+                    Traffic::FanOut { publishers } => publishers,
+                    _ => 0,
+                };
+                Work::Publishing(Timetable::new(self, publishers, scene.rate, now))
+            }
+            (Act::Hold, _) => {
+                let probes = self.shared.plan.probes as u32;
+                // Each pings once a second.
+                Work::Holding(Timetable::new(self, probes, f64::from(probes), now))
+            }
             (Act::Bulk, _) => {
                 let bulk = BulkWork::new(&self.fleet, &self.shared.plan, self.thread);
                 self.payloads = bulk.payloads();
                 Work::Bulk(bulk)
             }
+            (Act::Churn, _) => {
+                let own = self.shared.plan.share(all, self.thread);
+                self.arrivals.begin(0..own, true, now);
+                Work::Churning
+            }
+            (Act::Herd, _) => {
+                self.arrivals.begin(0..0, true, now);
+                self.drop_all();
+                Work::Herding { since: now }
+            }
+            (Act::Mixed, _) => {
+                self.arrivals.begin(0..0, true, now);
+                let mut mixer = Mixer::default();
+                for (slot, client) in self.fleet.iter().filter(|(_, client)| client.is_open()) {
+                    mixer.opened(slot, client.id, now, &self.shared.plan);
+                }
+                Work::Mixing(mixer)
+            }
             (Act::Settle, _) => Work::Settling,
             (Act::Close, _) => Work::Closing { next: 0 },
-            (Act::Hold, _) => Work::Nothing,
-            (Act::Mute, _) => Work::Mute,
-        };
+            (Act::Mute | Act::Judge, _) => Work::Nothing,
+        }
     }
 
-    /// Accounts for what the scene leaves undone.
-    fn leave(&mut self) {
+    /// Accounts for what the scene leaves undone, `next` being what follows it.
+    fn leave(&mut self, next: Act) {
         match &self.work {
-            Work::EchoingOnce { .. } | Work::Settling => {
-                let missing = self.missing();
-                self.ledger.findings.errors.add(ErrorKind::Unanswered, missing);
-            }
+            Work::EchoingOnce { .. } | Work::Settling => self.give_up(),
             Work::Bulk(_) => {
-                let missing = self.missing();
-                self.ledger.findings.errors.add(ErrorKind::Unanswered, missing);
-                let plan = &self.shared.plan;
-                self.payloads = Arc::new(Payloads::new(plan.size, plan.text, plan.seed));
+                self.give_up();
+                self.payloads = Arc::clone(&self.shared.plan.payloads);
             }
-            Work::Closing { .. } => {
-                let left: Vec<usize> = self.fleet.iter().map(|(slot, _)| slot).collect();
-                for slot in left {
-                    dial::reset_on_drop(self.fleet[slot].stream());
-                    self.remove(slot);
-                }
+            Work::Herding { .. } => {
+                let own = self.shared.plan.share(self.shared.plan.connections, self.thread);
+                let open = self.fleet.iter().filter(|(_, client)| client.is_open()).count();
+                self.ledger.fault(ErrorKind::NotBack, own.saturating_sub(open) as u64);
+                self.arrivals.end();
             }
+            Work::Churning | Work::Mixing(_) if !matches!(next, Act::Churn | Act::Mixed) => {
+                self.arrivals.persistent = false;
+                self.arrivals.end();
+            }
+            Work::Closing { .. } => self.reset_all(),
             _ => {}
+        }
+    }
+
+    /// What is still awaited will not be waited for any longer.
+    fn give_up(&mut self) {
+        if let Traffic::FanOut { .. } = self.shared.plan.traffic {
+            let missing = self.missing();
+            return self.ledger.fault(ErrorKind::Unanswered, missing);
+        }
+        let now = self.now();
+        for (slot, client) in self.fleet.iter().filter(|(_, client)| client.is_open()) {
+            self.ledger.give_up(slot, client, now);
         }
     }
 
     /// Messages that this thread's connections still wait for.
     fn missing(&self) -> u64 {
         match self.shared.plan.traffic {
-            Traffic::Echo => self.ledger.in_flight,
+            Traffic::Echo | Traffic::Heartbeats => self.ledger.awaited,
             Traffic::FanOut { .. } => {
                 let sent = self.shared.sum(|tally| &tally.sent);
                 let received = self.ledger.tally().received.load(Ordering::Relaxed);
@@ -153,20 +178,19 @@ impl Generator {
     /// How long the next turn may wait for events.
     pub(super) fn patience(&self) -> Duration {
         let busy = match &self.work {
-            Work::Opening(opening) => {
-                return match self.may_open(opening, self.now()) {
-                    0 if opening.begun < self.shared.plan.share(self.thread) => {
-                        Duration::from_millis(1)
-                    }
-                    0 => IDLE_WAIT,
-                    _ => Duration::ZERO,
-                };
+            Work::Opening | Work::Churning | Work::Herding { .. } | Work::Mixing(_) => {
+                let patience = self.arrivals.patience(&self.shared.plan, self.now());
+                return patience.map_or(IDLE_WAIT, |wait| wait.min(IDLE_WAIT));
             }
             Work::Echoing { next } | Work::EchoingOnce { next } | Work::Closing { next } => {
                 *next < self.fleet.capacity() && !self.fleet.is_empty()
             }
             Work::Bulk(bulk) => bulk.can_send(&self.fleet),
-            Work::Nothing | Work::Mute | Work::Publishing(_) | Work::Settling => false,
+            Work::Nothing
+            | Work::Pacing(_)
+            | Work::Publishing(_)
+            | Work::Holding(_)
+            | Work::Settling => false,
         };
         if busy { Duration::ZERO } else { IDLE_WAIT }
     }
@@ -174,155 +198,84 @@ impl Generator {
     /// The scene's own part of a turn.
     pub(super) fn work(&mut self) -> Result<(), Failure> {
         let done = match &mut self.work {
-            Work::Nothing | Work::Mute => true,
-            Work::Opening(_) => self.open_some()?,
-            Work::Echoing { next } => {
-                let from = *next;
-                *next = self.fleet.capacity().min(from + BUDGET);
-                let to = *next;
-                for slot in from..to {
-                    if self.fleet.get(slot).is_some_and(Client::is_open) {
-                        self.proceed(slot, self.now())?;
-                    }
-                }
+            Work::Nothing => true,
+            Work::Opening | Work::Herding { .. } => self.admit()?,
+            Work::Churning => {
+                self.admit()?;
                 true
             }
-            Work::EchoingOnce { next } => {
-                let from = *next;
-                *next = self.fleet.capacity().min(from + BUDGET);
-                let to = *next;
-                for slot in from..to {
-                    let ready = |client: &Client| client.is_open() && client.in_flight() == 0;
-                    if self.fleet.get(slot).is_some_and(ready) {
-                        self.send_message(slot, self.now())?;
-                    }
-                }
-                to == self.fleet.capacity() && self.ledger.in_flight == 0
-            }
-            Work::Publishing(_) => {
-                self.publish_due()?;
+            Work::Mixing(_) => {
+                self.admit()?;
+                self.walk()?;
                 true
             }
+            Work::Echoing { .. } => {
+                self.prime(|generator, slot| generator.proceed(slot, generator.now()))?;
+                true
+            }
+            Work::EchoingOnce { .. } => {
+                let all = self.prime(|generator, slot| match generator.fleet[slot].in_flight() {
+                    0 => generator.send_message(slot, generator.now()),
+                    _ => Ok(()),
+                })?;
+                all && self.ledger.awaited == 0
+            }
+            Work::Pacing(_) => self.take_turns(Generator::pace).map(|()| true)?,
+            Work::Publishing(_) => self.take_turns(Generator::publish).map(|()| true)?,
+            Work::Holding(_) => self.take_turns(Generator::probe).map(|()| true)?,
             Work::Bulk(_) => self.send_fragments()?,
-            Work::Settling => self.missing() == 0,
+            Work::Settling => self.missing() == 0 && self.arrivals.is_over(),
             Work::Closing { .. } => self.close_some()?,
         };
         if done {
-            self.ledger.tally().scenes_done.store(self.scene + 1, Ordering::Release);
+            self.ledger.tally().scenes_done.store(self.scene.0, Ordering::Release);
         }
         Ok(())
     }
 
+    /// Does `first` for some of the open connections whose turn has not come yet; tells whether
+    /// it has for all.
+    fn prime(
+        &mut self,
+        first: fn(&mut Generator, usize) -> Result<(), Failure>,
+    ) -> Result<bool, Failure> {
+        let (Work::Echoing { next } | Work::EchoingOnce { next }) = &mut self.work else {
+            return Ok(true);
+        };
+        let from = *next;
+        *next = self.fleet.capacity().min(from + BUDGET);
+        let to = *next;
+        for slot in from..to {
+            if self.fleet.get(slot).is_some_and(Client::is_open) {
+                first(self, slot)?;
+            }
+        }
+        Ok(to == self.fleet.capacity())
+    }
+
     /// The connection in `slot` is open and not blocked, or something has come for it: goes on with
-    /// the closed loop where that is on.
+    /// what its loop wants sent.
     pub(super) fn proceed(&mut self, slot: usize, now: Duration) -> Result<(), Failure> {
-        let Work::Echoing { .. } = self.work else { return Ok(()) };
-        let Some(client) = self.fleet.get_mut(slot) else { return Ok(()) };
+        let Some(client) = self.fleet.get_mut(slot).filter(|client| client.is_open()) else {
+            return Ok(());
+        };
+        match self.work {
+            Work::Echoing { .. } => {}
+            Work::Pacing(_) | Work::Mixing(_) => return self.send_owed(slot),
+            Work::Settling if self.shared.plan.is_open_loop() => return self.send_owed(slot),
+            Work::Churning if client.sent == 0 => return self.send_message(slot, now),
+            Work::Churning if client.in_flight() == 0 => return self.close(slot),
+            _ => return Ok(()),
+        }
         if client.is_blocked() {
             return Ok(());
         }
         self.scratch.clear();
         let pipeline = u64::from(self.shared.plan.pipeline);
-        while client.in_flight() < pipeline && self.scratch.len() < super::BUFFER {
+        while client.in_flight() < pipeline && self.scratch.len() < BUFFER {
             let stamp = self.ledger.send(slot, client, now);
             append_message(&mut self.scratch, &self.payloads, stamp, self.shared.plan.seed);
         }
         if self.scratch.is_empty() { Ok(()) } else { self.send_scratch(slot) }
-    }
-
-    /// How many connections may be begun at `now`.
-    fn may_open(&self, opening: &Opening, now: Duration) -> usize {
-        let plan = &self.shared.plan;
-        let left = plan.share(self.thread) - opening.begun;
-        let pending = (PENDING / plan.threads).max(8).saturating_sub(opening.pending);
-        let by_rate = match plan.connect_rate {
-            None => usize::MAX,
-            Some(rate) => {
-                let elapsed = (now - opening.since).as_secs_f64();
-                let due = (elapsed * rate / plan.threads as f64) as usize + 1;
-                due.saturating_sub(opening.begun)
-            }
-        };
-        left.min(pending).min(by_rate).min(BUDGET)
-    }
-
-    fn open_some(&mut self) -> Result<bool, Failure> {
-        let now = self.now();
-        let Work::Opening(opening) = &self.work else { return Ok(true) };
-        let count = self.may_open(opening, now);
-        let check = opening.next_check <= now;
-        for _ in 0..count {
-            self.open_one(now)?;
-        }
-        if check {
-            self.give_up_on_late_ones(now)?;
-        }
-        let Work::Opening(opening) = &mut self.work else { return Ok(true) };
-        if check {
-            opening.next_check = now + TIMEOUT_CHECK;
-        }
-        Ok(opening.begun == self.shared.plan.share(self.thread) && opening.pending == 0)
-    }
-
-    fn open_one(&mut self, now: Duration) -> Result<(), Failure> {
-        let plan = &self.shared.plan;
-        let Work::Opening(opening) = &mut self.work else { return Ok(()) };
-        let id = (self.thread + opening.begun * plan.threads) as u32;
-        let nth = opening.begun;
-        opening.begun += 1;
-        match dial::dial(plan, id, nth) {
-            Ok(mut stream) => {
-                let entry = self.fleet.vacant_entry();
-                let interest = Interest::READABLE | Interest::WRITABLE;
-                let token = Token(entry.key());
-                let registered = self.poll.registry().register(&mut stream, token, interest);
-                registered.map_err(Failure::system("cannot poll a socket"))?;
-                entry.insert(Client::new(stream, id, now, plan.masked_answers()));
-                opening.pending += 1;
-                Ok(())
-            }
-            Err(Undialled::Limit(failure)) => Err(failure),
-            Err(Undialled::Connect(source)) if self.nobody_yet() => {
-                Err(Failure::Unreachable { address: self.shared.plan.target.address, source })
-            }
-            Err(Undialled::Connect(source)) => {
-                self.ledger.findings.errors.tell(ErrorKind::Connect, &source);
-                Ok(())
-            }
-        }
-    }
-
-    fn give_up_on_late_ones(&mut self, now: Duration) -> Result<(), Failure> {
-        let timeout = self.shared.plan.connect_timeout;
-        let late = |client: &Client| {
-            matches!(client.stage, Stage::Connecting | Stage::Upgrading(_))
-                && now.saturating_sub(client.spoke) > timeout
-        };
-        let slots = self.fleet.iter().filter(|(_, client)| late(client)).map(|(slot, _)| slot);
-        for slot in slots.collect::<Vec<_>>() {
-            self.lose(slot, ErrorKind::ConnectTimeout, "it did not open in time")?;
-        }
-        Ok(())
-    }
-
-    fn close_some(&mut self) -> Result<bool, Failure> {
-        let Work::Closing { next } = &mut self.work else { return Ok(true) };
-        let from = *next;
-        *next = self.fleet.capacity().min(from + BUDGET);
-        let to = *next;
-        for slot in from..to {
-            let Some(client) = self.fleet.get_mut(slot) else { continue };
-            let websocket = !self.shared.plan.is_plain_tcp();
-            if websocket && client.is_open() && !client.is_blocked() {
-                client.stage = Stage::Closing;
-                self.scratch.clear();
-                append_control(&mut self.scratch, Opcode::Close, [0; 4], &1000u16.to_be_bytes());
-                self.send_scratch(slot)?;
-            } else {
-                dial::reset_on_drop(client.stream());
-                self.remove(slot);
-            }
-        }
-        Ok(self.fleet.is_empty())
     }
 }

@@ -43,6 +43,13 @@ pub enum Refusal {
     Malformed(&'static str),
 }
 
+impl Refusal {
+    /// How long the server asks to stay away.
+    pub fn retry_after(&self) -> Option<std::time::Duration> {
+        None
+    }
+}
+
 impl Upgrade {
     /// Begins an upgrade; returns it with the request's bytes.
     pub fn begin(target: &Target) -> (Upgrade, Vec<u8>) {

@@ -1,11 +1,19 @@
 //! The command line as it is typed.
 //! Not what it means: `plan` resolves it once, and nothing later looks here.
 
+mod scenario;
+
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 
+use crate::dist::{self, Dist};
 use crate::units;
+
+pub use scenario::{
+    Backoff, Broadcast, Connect, Drop, Echo, Herd, Idle, Lifecycle, Mixed, Over, Rate, Scenario,
+    Search,
+};
 
 /// Drives a WebSocket server with very many connections and measures it.
 #[derive(Debug, Parser)]
@@ -14,77 +22,6 @@ pub struct CommandLine {
     /// What to do.
     #[command(subcommand)]
     pub scenario: Scenario,
-}
-
-/// The scenarios and their own flags.
-#[derive(Debug, Subcommand)]
-pub enum Scenario {
-    /// Closed loop: every connection sends, waits for its own message back, and sends the next
-    Echo {
-        /// Flags of every scenario.
-        #[command(flatten)]
-        load: Load,
-        /// What is sent.
-        #[command(flatten)]
-        message: Message,
-        /// Messages in flight on each connection
-        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
-        pipeline: u32,
-    },
-    /// Hold connections that say nothing; count pings, closings, and the server's memory
-    Idle {
-        /// Flags of every scenario.
-        #[command(flatten)]
-        load: Load,
-        /// At the end let every connection echo one message, to prove that it lives
-        #[arg(long)]
-        final_echo: bool,
-        /// After the measurement let all echo a message at once, and hold them for so long again
-        #[arg(long, value_name = "TIME", value_parser = units::duration)]
-        speak_then_hold: Option<Duration>,
-        /// Let all echo a message at once, then answer no ping: how soon does the server hang up?
-        #[arg(long, conflicts_with_all = ["final_echo", "speak_then_hold"])]
-        mute: bool,
-    },
-    /// A few connections publish, all receive (--connections counts both)
-    Broadcast {
-        /// Flags of every scenario.
-        #[command(flatten)]
-        load: Load,
-        /// What is sent.
-        #[command(flatten)]
-        message: Message,
-        /// How many of the connections publish
-        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
-        publishers: u32,
-        /// Messages a second, all publishers together; latency counts from the intended time
-        #[arg(long, default_value_t = 20.0, value_name = "R")]
-        rate: f64,
-    },
-    /// Open, idle, echo, large messages, close, others come: the server's memory after each
-    Lifecycle {
-        /// Flags of every scenario.
-        #[command(flatten)]
-        load: Load,
-        /// How long to rest before each look at the server's memory
-        #[arg(long, default_value = "2s", value_name = "TIME", value_parser = units::duration)]
-        pause: Duration,
-        /// How many of the connections send a large message
-        #[arg(long, default_value_t = 2_000, value_name = "N")]
-        bulk: usize,
-        /// How many of those at a time
-        #[arg(long, default_value_t = 128, value_name = "N")]
-        bulk_at_a_time: usize,
-        /// How large it is
-        #[arg(long, default_value = "1MiB", value_name = "SIZE", value_parser = units::size)]
-        bulk_size: usize,
-        /// The size of its fragments
-        #[arg(long, default_value = "16KiB", value_name = "SIZE", value_parser = units::size)]
-        fragment: usize,
-        /// For how long to try
-        #[arg(long, default_value = "5m", value_name = "TIME", value_parser = units::duration)]
-        bulk_at_most: Duration,
-    },
 }
 
 /// Flags that every scenario takes.
@@ -99,9 +36,16 @@ pub struct Load {
     /// Connections opened a second, at most
     #[arg(long, value_name = "R")]
     pub connect_rate: Option<f64>,
+    /// Open the connections evenly over so long, instead of at a --connect-rate
+    #[arg(long, value_name = "TIME", value_parser = units::duration, conflicts_with = "connect_rate")]
+    pub ramp: Option<Duration>,
     /// Give up on a connection that is not open after so long
     #[arg(long, default_value = "20s", value_name = "TIME", value_parser = units::duration)]
     pub connect_timeout: Duration,
+    /// Send this, as text, when a connection has opened (a subscription, a login); repeatable.
+    /// Messages are then told by the stamp they carry, and others, such as the answer to this, pass
+    #[arg(long, value_name = "MESSAGE")]
+    pub subscribe: Vec<String>,
     /// Time before the measurement, under the same load
     #[arg(long, default_value = "2s", value_name = "TIME", value_parser = units::duration)]
     pub warmup: Duration,
@@ -127,23 +71,42 @@ pub struct Load {
     /// Say nothing while running
     #[arg(long, short = 'q')]
     pub quiet: bool,
-    /// Makes contents and masking keys repeatable
+    /// Makes contents, sizes, pauses and masking keys repeatable
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
 }
 
 /// What the messages are.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Message {
-    /// Size of a message
-    #[arg(long, default_value = "20", value_name = "SIZE", value_parser = units::size)]
-    pub size: usize,
+    /// Size of a message: SIZE, A-B, exp:MEAN or lognormal:MEDIAN,SIGMA, also with ,most=SIZE
+    #[arg(long, default_value = "20", value_name = "DIST", value_parser = dist::sizes)]
+    pub size: Dist,
     /// Send text (the default)
     #[arg(long, conflicts_with = "binary")]
     pub text: bool,
     /// Send binary
     #[arg(long)]
     pub binary: bool,
+    /// Send this instead of messages of the generator's own: text with {stamp}, {connection},
+    /// {sequence}, {random:N}, {filler:N}, or {filler} for as much as --size leaves
+    #[arg(long, value_name = "TEMPLATE")]
+    pub message: Option<String>,
+    /// How a message that comes is told to be the one awaited [default: stamp with --subscribe,
+    /// else exact]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub r#match: Option<Match>,
+}
+
+/// How an answer is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Match {
+    /// It is, byte for byte, what was sent.
+    Exact,
+    /// It carries the stamp that was sent; messages without one are ignored.
+    Stamp,
+    /// Any message is the answer to the oldest one without.
+    Any,
 }
 
 /// How to report.
@@ -170,9 +133,11 @@ mod tests {
         let line = "x echo --url ws://h:1/ -c 1000 --size 16KiB --binary --pipeline 4 --pin 1,2 \
                     --duration 1m30s --output json";
         let line = CommandLine::try_parse_from(line.split_whitespace()).expect("good");
-        let Scenario::Echo { load, message, pipeline } = line.scenario else { panic!("echo") };
+        let Scenario::Echo(Echo { load, message, pipeline }) = line.scenario else {
+            panic!("echo")
+        };
         assert_eq!((load.connections, load.pin, pipeline), (1000, vec![1, 2], 4));
-        assert_eq!((message.size, message.binary), (16_384, true));
+        assert_eq!((message.size.only(), message.binary), (Some(16_384.0), true));
         assert_eq!(load.duration, Duration::from_secs(90));
         assert_eq!(load.output, Output::Json);
     }
@@ -185,7 +150,11 @@ mod tests {
             "x echo --url ws://h:1/ --pipeline 0",
             "x echo --url ws://h:1/ --text --binary",
             "x echo --url ws://h:1/ --duration ten",
+            "x echo --url ws://h:1/ --size 9-3",
             "x idle --url ws://h:1/ --size 5",
+            "x idle --url ws://h:1/ --ramp 5s --connect-rate 10",
+            "x search --url ws://h:1/",
+            "x mixed --url ws://h:1/ --pause lognormal:1s",
             "x dance --url ws://h:1/",
         ] {
             assert!(CommandLine::try_parse_from(wrong.split_whitespace()).is_err(), "{wrong}");
