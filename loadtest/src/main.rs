@@ -10,6 +10,7 @@ mod conductor;
 mod error;
 mod generator;
 mod plan;
+mod quantity;
 mod report;
 mod script;
 mod server;
@@ -17,6 +18,7 @@ mod sources;
 mod sys;
 mod tally;
 mod target;
+mod threshold;
 mod units;
 mod wire;
 
@@ -28,7 +30,8 @@ use clap::error::ErrorKind;
 use args::{CommandLine, Output};
 use error::Failure;
 use plan::Plan;
-use report::Report;
+use report::series::Series;
+use report::{Report, html};
 
 fn main() -> ExitCode {
     let line = match CommandLine::try_parse() {
@@ -43,7 +46,12 @@ fn main() -> ExitCode {
                 Output::Text => println!("{report}"),
                 Output::Json => println!("{}", report.json()),
             }
-            if report.errors.total == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if let Some(path) = &outcome.plan().report
+                && let Err(failure) = html::write(path, &report, &Series::of(&outcome))
+            {
+                return complain(&failure);
+            }
+            report.exit_code()
         }
         Err(failure) => complain(&failure),
     }

@@ -1,14 +1,17 @@
 //! What a run is going to do: the command line resolved against this machine, once.
 //! Not the flags as typed (`args`), nor the doing (`conductor`, `generator`).
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::args::{CommandLine, Load, Message, Output, Scenario};
 use crate::error::Failure;
+use crate::report;
 use crate::script::{self, Idle, Scene};
 use crate::sources::Sources;
 use crate::sys;
 use crate::target::{Scheme, Target};
+use crate::threshold::Threshold;
 use crate::wire::payload::STAMP_DIGITS;
 
 /// Descriptors of a table that are not for connections: standard streams, polls, timers.
@@ -78,6 +81,10 @@ pub struct Plan {
     pub server_pid: Option<i32>,
     /// How to report.
     pub output: Output,
+    /// Where to write the page with plots.
+    pub report: Option<PathBuf>,
+    /// What has to hold of the numbers.
+    pub thresholds: Vec<Threshold>,
     /// Whether to be silent meanwhile.
     pub quiet: bool,
     /// What is done, in order.
@@ -152,6 +159,9 @@ impl Plan {
         if let Some(rate) = load.connect_rate {
             positive("--connect-rate", rate)?;
         }
+        if let Some(path) = &load.report {
+            report::html::check(path)?;
+        }
         let target = Target::parse(&load.url)?;
         let limit = sys::raise_descriptor_limit().map_err(Failure::system("RLIMIT_NOFILE"))?;
         let (threads, private_tables) = threads(&load, limit)?;
@@ -174,6 +184,8 @@ impl Plan {
             seed: load.seed,
             server_pid: load.server_pid,
             output: load.output,
+            report: load.report,
+            thresholds: load.fail_if.into_iter().flatten().map(Threshold::opposite).collect(),
             quiet: load.quiet,
             script,
         })

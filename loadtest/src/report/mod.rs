@@ -1,6 +1,15 @@
 //! What a run amounts to, as one JSON document or as a table to read.
 //! Not the measuring: every number here comes from `conductor` and `tally`.
 
+mod charts;
+mod command;
+mod escape;
+pub mod html;
+mod measured;
+mod plot;
+mod scale;
+pub mod series;
+mod slices;
 mod text;
 
 use std::collections::BTreeMap;
@@ -11,6 +20,7 @@ use crate::conductor::{Outcome, Played};
 use crate::plan::Traffic;
 use crate::script::Act;
 use crate::tally::ErrorKind;
+use crate::threshold::Verdict;
 
 /// The share of its CPU at which a side counts as saturated.
 const SATURATED: f64 = 0.9;
@@ -61,6 +71,8 @@ pub struct Report {
     pub scenes: Vec<SceneReport>,
     /// Whether the run was ended early.
     pub interrupted: bool,
+    /// How the run stands to each threshold that it was given.
+    pub thresholds: Vec<Verdict>,
     /// What makes the numbers doubtful.
     pub warnings: Vec<String>,
 }
@@ -222,8 +234,10 @@ impl Report {
             generator: generator(outcome, measured, received),
             scenes: scenes(outcome),
             interrupted: outcome.interrupted,
+            thresholds: Vec::new(),
             warnings: Vec::new(),
         };
+        report.thresholds = report.judge(&plan.thresholds);
         report.warnings = report.doubts();
         if plan.server_pid.is_some() && report.server.is_none() {
             report.warnings.push("the server process ended during the run".to_owned());
