@@ -377,7 +377,7 @@ impl Conductor {
 const PACE: f64 = 0.98;
 
 /// Whether the step that was just measured was played at the load it was meant to have.
-fn keeps_pace(outcome: &Outcome) -> bool {
+pub fn keeps_pace(outcome: &Outcome) -> bool {
     let Some(played) = outcome.measured() else { return false };
     let sent = played.to.counts.sent - played.from.counts.sent;
     sent as f64 >= PACE * played.scene.rate * played.lasted().as_secs_f64()

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::wire::handshake::Refusal;
 
@@ -87,6 +88,14 @@ pub enum Failure {
     Server {
         /// The process.
         pid: i32,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The page of `--report` cannot be written.
+    #[error("cannot write the report to {}: {source}", path.display())]
+    Report {
+        /// Where to.
+        path: PathBuf,
         /// What the kernel said.
         source: io::Error,
     },

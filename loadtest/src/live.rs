@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::plan::Plan;
+use crate::quantity::Quantity;
 use crate::sampler::{Beat, Sample, rate};
-use crate::script::{Ends, Scene};
+use crate::script::{Act, Ends, Scene};
 use crate::tally::Counts;
-use crate::units::{Grouped, Micros};
 
 /// How often the line changes.
 const FRAME: Duration = Duration::from_millis(200);
@@ -20,63 +20,56 @@ const PLAIN: Duration = Duration::from_secs(10);
 
 /// The view of a run.
 #[derive(Debug)]
-pub enum Live {
+pub struct Live {
+    screen: Screen,
+    beat: Beat,
+    /// What was shown last, for rates.
+    before: (Instant, Counts),
+}
+
+#[derive(Debug)]
+enum Screen {
     /// Nobody wants to see anything.
-    Quiet,
-    /// A terminal.
-    Bar {
-        /// The line.
-        bar: ProgressBar,
-        /// When it changes.
-        beat: Beat,
-        /// What it showed last, for rates.
-        before: (Instant, Counts),
-    },
-    /// A file, a pipe, or NO_COLOR.
-    Plain {
-        /// When the next line comes.
-        beat: Beat,
-    },
+    Nothing,
+    /// A terminal: a line that changes.
+    Bar(ProgressBar),
+    /// A file, a pipe, or NO_COLOR: a line now and then.
+    Plain,
 }
 
 impl Live {
     /// The view that suits the plan and standard error.
     pub fn new(plan: &Plan) -> Live {
-        if plan.quiet {
-            return Live::Quiet;
-        }
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if plain || !std::io::stderr().is_terminal() {
-            return Live::Plain { beat: Beat::every(PLAIN) };
-        }
-        let target = ProgressDrawTarget::stderr_with_hz(10);
-        let bar = ProgressBar::with_draw_target(Some(1_000), target);
-        let style = ProgressStyle::with_template("{prefix:>10.bold} {bar:24.cyan/dim} {wide_msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let before = (Instant::now(), Counts::default());
-        Live::Bar { bar, beat: Beat::every(FRAME), before }
+        let screen = if plan.quiet {
+            Screen::Nothing
+        } else if plain || !std::io::stderr().is_terminal() {
+            Screen::Plain
+        } else {
+            Screen::Bar(bar())
+        };
+        let beat = Beat::every(if let Screen::Bar(_) = screen { FRAME } else { PLAIN });
+        Live { screen, beat, before: (Instant::now(), Counts::default()) }
     }
 
     /// A scene begins with so many connections open.
     pub fn begin(&mut self, scene: &Scene, open: u64, wanted: usize) {
-        let lasts = scene.at_most();
-        match self {
-            Live::Quiet => {}
-            Live::Bar { bar, .. } => bar.set_prefix(scene.label),
-            Live::Plain { .. } if lasts.is_zero() => {}
-            Live::Plain { beat } => {
-                beat.has_struck();
-                let open = Grouped(open);
+        match &self.screen {
+            Screen::Bar(bar) => bar.set_prefix(scene.label),
+            Screen::Plain if !scene.at_most().is_zero() && scene.act != Act::Judge => {
+                self.beat.has_struck();
+                let open = count(open);
                 match scene.ends {
                     Ends::After(time) => {
                         let time = humantime::format_duration(time);
                         eprintln!("{}: {time}, {open} connections open", scene.label);
                     }
                     Ends::WhenDone(_) => {
-                        eprintln!("{}: {open} of {} open", scene.label, Grouped(wanted as u64));
+                        eprintln!("{}: {open} of {} open", scene.label, count(wanted as u64));
                     }
                 }
             }
+            _ => {}
         }
     }
 
@@ -89,35 +82,43 @@ impl Live {
         now: impl FnOnce() -> Counts,
         sample: Option<&Sample>,
     ) {
-        match self {
-            Live::Bar { bar, beat, before } if beat.has_struck() => {
-                let (now, at) = (now(), Instant::now());
-                let messages = rate(before.1.received, now.received, at - before.0);
-                *before = (at, now);
+        if matches!(self.screen, Screen::Nothing) || !self.beat.has_struck() {
+            return;
+        }
+        let (now, at) = (now(), Instant::now());
+        let messages = rate(self.before.1.received, now.received, at - self.before.0);
+        self.before = (at, now);
+        let line = line(scene, elapsed, &now, messages, sample);
+        match &self.screen {
+            Screen::Bar(bar) => {
                 let part = match scene.ends {
                     Ends::After(time) => elapsed.as_secs_f64() / time.as_secs_f64().max(0.001),
                     Ends::WhenDone(_) => now.open as f64 / wanted.max(1) as f64,
                 };
                 bar.set_position((1_000.0 * part.min(1.0)) as u64);
-                bar.set_message(line(scene, elapsed, &now, messages, sample));
+                bar.set_message(line);
             }
-            Live::Plain { beat } if beat.has_struck() => {
-                let now = now();
-                let messages = sample.map_or(0.0, |sample| {
-                    rate(0, sample.counts.received, sample.at)
-                });
-                eprintln!("  {}", line(scene, elapsed, &now, messages, sample));
-            }
-            _ => {}
+            _ => eprintln!("  {line}"),
         }
     }
 
     /// The run is over.
     pub fn end(&mut self) {
-        if let Live::Bar { bar, .. } = self {
+        if let Screen::Bar(bar) = &self.screen {
             bar.finish_and_clear();
         }
     }
+}
+
+fn bar() -> ProgressBar {
+    let target = ProgressDrawTarget::stderr_with_hz(10);
+    let bar = ProgressBar::with_draw_target(Some(1_000), target);
+    let style = ProgressStyle::with_template("{prefix:>10.bold} {bar:24.cyan/dim} {wide_msg}");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn count(number: u64) -> String {
+    Quantity::Count.text(number as f64)
 }
 
 fn line(
@@ -127,12 +128,12 @@ fn line(
     messages: f64,
     sample: Option<&Sample>,
 ) -> String {
-    let mut line = format!("{}/s  {} open", Grouped(messages as u64), Grouped(now.open));
+    let mut line = format!("{}/s  {} open", count(messages as u64), count(now.open));
     if let Some((p50, p99)) = sample.and_then(|sample| sample.p50.zip(sample.p99)) {
-        let micros = |nanoseconds: u64| Micros(nanoseconds as f64 / 1e3);
+        let micros = |nanoseconds: u64| Quantity::Micros.text(nanoseconds as f64 / 1e3);
         line += &format!("  p50 {}  p99 {}", micros(p50), micros(p99));
     }
-    line += &format!("  {} errors", Grouped(now.errors));
+    line += &format!("  {} errors", count(now.errors));
     if let Ends::After(time) = scene.ends {
         let left = time.saturating_sub(elapsed).as_secs();
         line += &format!("  {} left", humantime::format_duration(Duration::from_secs(left)));

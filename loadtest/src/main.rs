@@ -7,16 +7,22 @@
 
 mod args;
 mod conductor;
+mod dist;
 mod error;
 mod generator;
+mod live;
 mod plan;
+mod quantity;
 mod report;
+mod sampler;
 mod script;
+mod search;
 mod server;
 mod sources;
 mod sys;
 mod tally;
 mod target;
+mod threshold;
 mod units;
 mod wire;
 
@@ -28,7 +34,8 @@ use clap::error::ErrorKind;
 use args::{CommandLine, Output};
 use error::Failure;
 use plan::Plan;
-use report::Report;
+use report::series::Series;
+use report::{Report, html};
 
 fn main() -> ExitCode {
     let line = match CommandLine::try_parse() {
@@ -43,7 +50,12 @@ fn main() -> ExitCode {
                 Output::Text => println!("{report}"),
                 Output::Json => println!("{}", report.json()),
             }
-            if report.errors.total == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if let Some(path) = &outcome.plan().report
+                && let Err(failure) = html::write(path, &report, &Series::of(&outcome))
+            {
+                return complain(&failure);
+            }
+            report.exit_code()
         }
         Err(failure) => complain(&failure),
     }

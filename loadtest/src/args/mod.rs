@@ -3,11 +3,13 @@
 
 mod scenario;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 
 use crate::dist::{self, Dist};
+use crate::threshold::Threshold;
 use crate::units;
 
 pub use scenario::{
@@ -68,6 +70,13 @@ pub struct Load {
     /// How to report, on standard output
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+    /// Write a page with plots, which needs no network
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Exit with 3 where this holds, or is not measured: METRIC OP VALUE, such as 'p99>5ms'
+    /// (repeatable; of several joined with `,` or `and`, each counts by itself)
+    #[arg(long, value_name = "CONDITION", value_parser = Threshold::parse)]
+    pub fail_if: Vec<Vec<Threshold>>,
     /// Say nothing while running
     #[arg(long, short = 'q')]
     pub quiet: bool,

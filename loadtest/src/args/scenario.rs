@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Load, Message};
 use crate::dist::{self, Dist};
+use crate::threshold::Threshold;
 use crate::units;
 
 /// What to do.
@@ -165,8 +166,8 @@ pub struct Search {
     #[command(flatten)]
     pub message: Message,
     /// What must hold, such as 'p99<5ms'
-    #[arg(long, value_name = "CONDITION", required = true)]
-    pub keep: Vec<String>,
+    #[arg(long, value_name = "CONDITION", required = true, value_parser = Threshold::parse)]
+    pub keep: Vec<Vec<Threshold>>,
     /// What is looked for
     #[arg(long, value_enum, default_value_t = Over::Rate)]
     pub over: Over,

@@ -32,7 +32,7 @@ use slab::Slab;
 
 use crate::error::Failure;
 use crate::plan::{Plan, Traffic};
-use crate::script::{Act, Scene};
+use crate::script::Scene;
 use crate::sys::{self, Alarm};
 use crate::tally::{Findings, Latencies, Tally};
 use crate::wire::frame::{self, Opcode};

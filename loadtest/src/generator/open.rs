@@ -44,8 +44,8 @@ impl Generator {
                 let token = Token(entry.key());
                 let registered = self.poll.registry().register(&mut stream, token, interest);
                 registered.map_err(Failure::system("cannot poll a socket"))?;
-                let client = Client::new(stream, id, now, plan.masked_answers());
-                entry.insert(Client { attempts, ..client });
+                let client = entry.insert(Client::new(stream, id, now, plan.masked_answers()));
+                client.attempts = attempts;
                 self.arrivals.under_way();
                 Ok(())
             }

@@ -3,6 +3,7 @@
 
 mod resolve;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::error::Failure;
 use crate::script::{Act, Scene};
 use crate::sources::Sources;
 use crate::target::{Scheme, Target};
+use crate::threshold::Threshold;
 use crate::wire::payload::Payloads;
 
 /// Descriptors of a table that are not for connections: standard streams, polls, timers.
@@ -65,7 +67,7 @@ pub struct Quest {
     /// What is varied.
     pub over: Over,
     /// What must hold.
-    pub keep: Vec<String>,
+    pub keep: Vec<Threshold>,
     /// The first load to try.
     pub start: f64,
     /// The largest.
@@ -135,6 +137,10 @@ pub struct Plan {
     pub server_pid: Option<i32>,
     /// How to report.
     pub output: Output,
+    /// Where to write the page with plots.
+    pub report: Option<PathBuf>,
+    /// What has to hold of the numbers.
+    pub thresholds: Vec<Threshold>,
     /// Whether to be silent meanwhile.
     pub quiet: bool,
     /// What is done, in order.

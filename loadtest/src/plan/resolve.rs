@@ -10,10 +10,12 @@ use crate::args::{
 };
 use crate::dist::Dist;
 use crate::error::Failure;
+use crate::report;
 use crate::script::{self, Act, Scene};
 use crate::sources::Sources;
 use crate::sys;
 use crate::target::Target;
+use crate::threshold::Threshold;
 use crate::wire::payload::{Payloads, STAMP_DIGITS};
 use crate::wire::template::Template;
 
@@ -64,6 +66,9 @@ impl Plan {
         ports: usize,
     ) -> Result<Plan, Failure> {
         check_load(&load)?;
+        if let Some(path) = &load.report {
+            report::html::check(path)?;
+        }
         let target = Target::parse(&load.url)?;
         let limit = sys::raise_descriptor_limit().map_err(Failure::system("RLIMIT_NOFILE"))?;
         let (threads, private_tables) = threads(&load, load.connections, limit)?;
@@ -100,6 +105,8 @@ impl Plan {
             seed: load.seed,
             server_pid: load.server_pid,
             output: load.output,
+            report: load.report,
+            thresholds: load.fail_if.into_iter().flatten().map(Threshold::opposite).collect(),
             quiet: load.quiet,
             script,
         })
@@ -245,6 +252,7 @@ fn search(flags: Search) -> Result<Plan, Failure> {
     let first = if over == Over::Rate { load.connections } else { start as usize };
     let (warmup, duration) = (load.warmup, load.duration);
     let base = Plan::base("search", load, &message, script::search(first))?;
+    let keep = keep.into_iter().flatten().collect();
     let quest = Quest { over, keep, start, most, precision, tries, rate, warmup, duration };
     Ok(Plan { quest: Some(quest), ..base })
 }

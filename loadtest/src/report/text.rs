@@ -104,6 +104,9 @@ impl Report {
         for example in &self.errors.examples {
             write!(f, "\n               {example}")?;
         }
+        for verdict in &self.thresholds {
+            write!(f, "\n  {verdict}")?;
+        }
         for warning in &self.warnings {
             write!(f, "\n  warning: {warning}")?;
         }
