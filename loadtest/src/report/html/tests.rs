@@ -112,6 +112,12 @@ fn full() -> Report {
             scene("settle", 0.04, 50_000, 812, 10_850_000),
             scene("close", 3.1, 0, 0, 10_400_000),
         ],
+        generator: GeneratorAccounts {
+            cpu_seconds: 58.1,
+            cpu_share: 0.646,
+            cpu_us_per_message: Some(6.26),
+            threads: 3,
+        },
         ..bare()
     };
     let all = "p99<=5ms, p99.9<10ms, rss_bytes_per_connection<=192, connect_p99<1s";
@@ -122,7 +128,7 @@ fn full() -> Report {
 
 fn curve(count: u64, base: f64) -> Vec<Quantile> {
     let latency_us = |quantile: f64| {
-        let nines = if quantile < 1.0 { -(1.0 - quantile).log10() } else { 4.9 };
+        let nines = if quantile < 1.0 { -(1.0 - quantile).log10() } else { 6.6 };
         base * (1.0 + nines).powf(2.65) * if nines > 2.5 { 1.0 + 0.2 * (nines - 2.5) } else { 1.0 }
     };
     let point = |quantile| Quantile { quantile, latency_us: latency_us(quantile) };
