@@ -101,7 +101,10 @@ impl Axis {
     fn shown(&self, value: f64) -> String {
         match self.scale {
             Scale::Nines { .. } if value >= 1.0 => "max".to_owned(),
-            Scale::Nines { .. } => format!("p{}", crate::quantity::number(value * 100.0, 6)),
+            Scale::Nines { .. } => {
+                let nines = -(1.0 - value).log10();
+                format!("p{}", crate::quantity::number(value * 100.0, 3 + nines as usize))
+            }
             _ => typographic(&self.quantity.text(value)),
         }
     }

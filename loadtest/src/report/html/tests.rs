@@ -132,7 +132,7 @@ fn curve(count: u64, base: f64) -> Vec<Quantile> {
         base * (1.0 + nines).powf(2.65) * if nines > 2.5 { 1.0 + 0.2 * (nines - 2.5) } else { 1.0 }
     };
     let point = |quantile| Quantile { quantile, latency_us: latency_us(quantile) };
-    drawn_quantiles(count).map(point).collect()
+    drawn_quantiles(count).into_iter().map(point).collect()
 }
 
 fn second(index: u64) -> Second {
