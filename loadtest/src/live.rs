@@ -167,7 +167,7 @@ mod tests {
         let line = line(&scenes[2], Duration::from_secs(15), &counts, 12_345.6, Some(&sample));
         assert_eq!(
             line,
-            "12,345/s  50,000 open  p50 120 us  p99 4.20 ms  2 errors  45s left"
+            "12,345/s  50,000 open  p50 120 us  p99 4.2 ms  2 errors  45s left"
         );
     }
 }

@@ -2,7 +2,7 @@
 //! Not how they are drawn; that is `plot`.
 
 use super::Report;
-use super::plot::{Axis, Line, Note, Plot, Shape};
+use super::plot::{Axis, Line, Note, Plot, Shape, typographic};
 use super::scale::Scale;
 use super::series::{Heartbeat, MemorySample, Quantile, Series};
 use super::slices::{Slice, slices};
@@ -34,7 +34,7 @@ pub fn charts(report: &Report, series: &Series) -> Vec<Plot> {
 }
 
 fn text(quantity: Quantity, value: f64) -> String {
-    quantity.text(value)
+    typographic(&quantity.text(value))
 }
 
 /// A distribution by quantile, the classic curve of an HDR histogram.
@@ -126,7 +126,7 @@ fn over_time(
         .collect();
     let values = lines.iter().flat_map(|line| line.points.iter().filter_map(|(_, y)| *y));
     let scale = match quantity {
-        Quantity::Micros => Scale::spread(values.clone(), 5.0 * FAR_APART, quantity),
+        Quantity::Micros => Scale::spread(values.clone(), FAR_APART, quantity),
         _ => Scale::amounts(values.clone().fold(0.0, f64::max), quantity),
     };
     let time = Scale::Linear { from: 0.0, to: end };
@@ -179,9 +179,8 @@ fn throughput(report: &Report, slices: &[Slice]) -> Option<Plot> {
     plot.summary = format!("{mean} on average in the measurement");
     let errors: u64 = slices.iter().map(|slice| slice.errors).sum();
     if errors > 0 {
-        let bad = slices.iter().filter(|slice| slice.errors > 0).count();
         let count = text(Quantity::Count, errors as f64);
-        plot.summary += &format!("; {count} errors in {bad} moments, marked at the bottom");
+        plot.summary += &format!("; {count} errors, marked at the bottom");
         plot.lines.push(Line {
             name: "errors",
             shape: Shape::Marks,
@@ -203,6 +202,7 @@ fn open_connections(slices: &[Slice]) -> Option<Plot> {
     for (point, slice) in plot.lines[0].points.iter_mut().zip(slices) {
         point.0 = slice.to;
     }
+    plot.lines[0].points.insert(0, (0.0, Some(0.0)));
     let peak = text(Quantity::Count, most(slices, |slice| Some(slice.open as f64)));
     plot.summary = format!("{peak} at most");
     Some(plot)

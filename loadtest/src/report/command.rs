@@ -12,6 +12,9 @@ pub fn command_line() -> String {
     spelled(std::env::args_os().map(|word| word.to_string_lossy().into_owned()))
 }
 
+/// A line longer than this is broken before each flag, as a shell allows.
+const WIDTH: usize = 90;
+
 /// Words as a shell would take them, the program by its bare name.
 fn spelled(words: impl Iterator<Item = String>) -> String {
     let mut out: Vec<String> = Vec::new();
@@ -28,7 +31,22 @@ fn spelled(words: impl Iterator<Item = String>) -> String {
         header_follows = HEADER_FLAGS.contains(&word.as_str());
         out.push(quoted(&word));
     }
-    out.join(" ")
+    let line = out.join(" ");
+    if line.len() <= WIDTH { line } else { broken(&out) }
+}
+
+/// Each flag with its value on a line of its own.
+fn broken(words: &[String]) -> String {
+    let mut out = String::new();
+    for word in words {
+        out.push_str(match word {
+            _ if out.is_empty() => "",
+            flag if flag.starts_with('-') => " \\\n    ",
+            _ => " ",
+        });
+        out.push_str(word);
+    }
+    out
 }
 
 /// A header line, its value left out where the name sounds like a secret.
@@ -62,6 +80,13 @@ mod tests {
     fn a_command_line_can_be_typed_again() {
         let words = ["/usr/bin/x", "echo", "--fail-if", "p99>5ms", "--message", "it's", ""];
         assert_eq!(line(&words), r"x echo --fail-if 'p99>5ms' --message 'it'\''s' ''");
+    }
+
+    #[test]
+    fn long_command_lines_are_broken_where_a_shell_allows() {
+        let url = format!("ws://h/{}", "x".repeat(WIDTH));
+        let words = ["x", "echo", "--url", &url, "-q"];
+        assert_eq!(line(&words), format!("x echo \\\n    --url {url} \\\n    -q"));
     }
 
     #[test]

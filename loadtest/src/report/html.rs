@@ -200,8 +200,8 @@ fn verdicts(report: &Report) -> String {
         format!(
             "<li class=\"{class}\"><span class=\"word\">{word}</span><code>{}</code><span \
              class=\"found\">{}</span></li>\n",
-            Escaped(typographic(&verdict.text)),
-            Escaped(typographic(&verdict.found))
+            Escaped(&verdict.text),
+            Escaped(&verdict.found)
         )
     };
     let lines: String = report.thresholds.iter().map(line).collect();

@@ -101,7 +101,10 @@ impl Axis {
     fn shown(&self, value: f64) -> String {
         match self.scale {
             Scale::Nines { .. } if value >= 1.0 => "max".to_owned(),
-            Scale::Nines { .. } => format!("p{}", crate::quantity::number(value * 100.0, 6)),
+            Scale::Nines { .. } => {
+                let nines = -(1.0 - value).log10();
+                format!("p{}", crate::quantity::number(value * 100.0, 3 + nines as usize))
+            }
             _ => typographic(&self.quantity.text(value)),
         }
     }
@@ -264,25 +267,31 @@ impl Plot {
     }
 
     fn levels_and_notes(&self, out: &mut String) {
+        let values = self.lines.iter().flat_map(|line| line.points.iter());
+        let most = values.filter_map(|(_, y)| *y).fold(0.0, f64::max);
         for (level, name) in &self.levels {
             let y = self.y(*level);
+            // Above what is drawn, where nothing is in the way of reading it.
+            let above = self.y(most.max(*level)) - 7.0;
             let (right, name) = (WIDTH - RIGHT, Escaped(name));
             let _ = writeln!(
                 out,
                 "<path class=\"level\" d=\"M{LEFT} {y:.1}H{right}\"/><text class=\"note\" \
-                 x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>",
-                y - 6.0
+                 x=\"{right}\" y=\"{above:.1}\" text-anchor=\"end\">{name}</text>"
             );
         }
         for note in &self.notes {
             let (x, y, text) = (self.x(note.x), self.y(note.y), Escaped(&note.text));
-            // Left of the point, where a rising curve leaves room; at the left edge right of it.
-            let (at, anchor) = if x < LEFT + 60.0 { (x, "start") } else { (x - 4.0, "end") };
+            // Above to the left, where a rising curve leaves room; at the left edge below to the
+            // right.
+            let (at, beside, anchor) = match x {
+                x if x < LEFT + 60.0 => (x + 7.0, y + 15.0, "start"),
+                x => (x - 4.0, (y - 9.0).max(TOP - 4.0), "end"),
+            };
             let _ = writeln!(
                 out,
                 "<circle class=\"dot s0\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/><text \
-                 class=\"note\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{text}</text>",
-                (y - 9.0).max(TOP - 4.0)
+                 class=\"note\" x=\"{at:.1}\" y=\"{beside:.1}\" text-anchor=\"{anchor}\">{text}</text>"
             );
         }
     }

@@ -4,9 +4,9 @@
 use crate::quantity::{Quantity, number};
 
 /// About how many marks an axis has.
-const MARKS: f64 = 5.0;
+const MARKS: f64 = 6.0;
 /// How far past the last whole nine the slowest value of all stands, in nines.
-const PAST_LAST_NINE: f64 = 0.5;
+const PAST_LAST_NINE: f64 = 0.7;
 
 /// How values are laid out along an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,7 +103,7 @@ impl Scale {
 
     /// The marks, in the unit that [`Scale::unit`] names.
     pub fn ticks(self, quantity: Quantity) -> Vec<Tick> {
-        let unit = quantity.unit_for(self.end()).size;
+        let unit = quantity.unit_for(self.typical()).size;
         let tick = |value: f64| Tick { at: self.place(value * unit), label: short(value) };
         match self {
             Scale::Linear { from, to } => {
@@ -139,12 +139,19 @@ impl Scale {
 
     /// The name of the unit in which the marks are.
     pub fn unit(self, quantity: Quantity) -> &'static str {
-        if matches!(self, Scale::Nines { .. }) { "%" } else { quantity.unit_for(self.end()).name }
+        if matches!(self, Scale::Nines { .. }) {
+            "%"
+        } else {
+            quantity.unit_for(self.typical()).name
+        }
     }
 
-    fn end(self) -> f64 {
+    /// The value whose unit suits the whole axis.
+    fn typical(self) -> f64 {
         match self {
-            Scale::Linear { to, .. } | Scale::Log { to, .. } => to,
+            Scale::Linear { to, .. } => to,
+            // Most of the axis lies below its last factor of ten.
+            Scale::Log { to, .. } => to / 10.0,
             Scale::Nines { .. } => 1.0,
         }
     }
@@ -173,7 +180,10 @@ mod tests {
         assert_eq!(labels(scale, Quantity::Micros), ["0", "1", "2", "3", "4"]);
         assert_eq!(scale.unit(Quantity::Micros), "ms");
         let scale = Scale::amounts(118_000.0, Quantity::PerSecond);
-        assert_eq!(labels(scale, Quantity::PerSecond), ["0", "50k", "100k", "150k"]);
+        assert_eq!(
+            labels(scale, Quantity::PerSecond),
+            ["0", "20k", "40k", "60k", "80k", "100k", "120k"]
+        );
         let scale = Scale::amounts(17.0 * 1024.0 * 1024.0, Quantity::Bytes);
         assert_eq!(labels(scale, Quantity::Bytes), ["0", "5", "10", "15", "20"]);
         assert_eq!(scale.unit(Quantity::Bytes), "MiB");
@@ -207,6 +217,11 @@ mod tests {
         assert_eq!(labels(scale, Quantity::Micros), ["0.1", "1", "10"]);
         let scale = Scale::spread([90.0, 300.0].into_iter(), 20.0, Quantity::Micros);
         assert!(matches!(scale, Scale::Linear { .. }));
+        let scale = Scale::spread([2_500.0, 900_000.0].into_iter(), 20.0, Quantity::Micros);
+        assert_eq!(
+            (labels(scale, Quantity::Micros).len(), scale.unit(Quantity::Micros)),
+            (3, "ms")
+        );
         let scale = Scale::spread([0.0, 0.0].into_iter(), 20.0, Quantity::Micros);
         assert!(matches!(scale, Scale::Linear { .. }));
     }

@@ -85,12 +85,18 @@ const NINES: u32 = 6;
 
 /// The points at which a distribution of `count` values is drawn: evenly spread over the nines, as
 /// far as that many values can tell, and the slowest.
-pub fn drawn_quantiles(count: u64) -> impl Iterator<Item = f64> {
-    let steps =
-        (0..=NINES * POINTS_PER_NINE).map(|step| f64::from(step) / f64::from(POINTS_PER_NINE));
-    let tails = steps.map(|nines| 10f64.powf(-nines));
-    let told = tails.take_while(move |tail| tail * count as f64 >= 1.0);
-    told.map(|tail| 1.0 - tail).chain((count > 0).then_some(1.0))
+pub fn drawn_quantiles(count: u64) -> Vec<f64> {
+    if count == 0 {
+        return Vec::new();
+    }
+    let nines = |step: u32| f64::from(step) / f64::from(POINTS_PER_NINE);
+    let tails = (0..=NINES * POINTS_PER_NINE).map(|step| 10f64.powf(-nines(step)));
+    let told = tails.take_while(|tail| tail * count as f64 >= 1.0);
+    let mut quantiles: Vec<f64> = told.map(|tail| 1.0 - tail).collect();
+    // The median lies between two of them, and everybody looks for it.
+    quantiles.extend([0.5, 1.0]);
+    quantiles.sort_by(f64::total_cmp);
+    quantiles
 }
 
 impl Series {
@@ -121,7 +127,7 @@ fn quantiles(histogram: &Histogram<u64>) -> Vec<Quantile> {
         quantile,
         latency_us: histogram.value_at_quantile(quantile) as f64 / 1_000.0,
     };
-    drawn_quantiles(histogram.len()).map(point).collect()
+    drawn_quantiles(histogram.len()).into_iter().map(point).collect()
 }
 
 fn second(before: &Sample, after: &Sample, cores: u64) -> Second {
@@ -171,11 +177,12 @@ mod tests {
     #[test]
     fn quantiles_go_as_far_as_the_values_can_tell() {
         let last_but_max = |count| {
-            let all: Vec<f64> = drawn_quantiles(count).collect();
+            let all = drawn_quantiles(count);
             (all[0], all[all.len() - 2], all[all.len() - 1])
         };
-        assert_eq!(drawn_quantiles(0).count(), 0);
-        assert_eq!(last_but_max(1), (0.0, 0.0, 1.0));
+        assert!(drawn_quantiles(0).is_empty());
+        assert_eq!(drawn_quantiles(1), [0.0, 0.5, 1.0]);
+        assert!(drawn_quantiles(1_000).is_sorted());
         let (first, last, max) = last_but_max(1_001);
         assert_eq!((first, max), (0.0, 1.0));
         assert!((last - 0.999).abs() < 1e-9, "{last}");

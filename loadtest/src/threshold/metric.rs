@@ -127,10 +127,10 @@ impl Metric {
     /// What a run needs in order to measure it, where that is not obvious.
     pub(super) fn needs(self) -> Option<&'static str> {
         match self {
-            Metric::CpuPerMessage
-            | Metric::Rss
-            | Metric::RssPerConnection
-            | Metric::KernelPerConnection => Some("--server-pid"),
+            Metric::CpuPerMessage | Metric::Rss | Metric::RssPerConnection => Some("--server-pid"),
+            Metric::KernelPerConnection => {
+                Some("--server-pid, and a kernel that tells its socket memory")
+            }
             Metric::DeliveriesPerSecond => Some("the broadcast scenario"),
             Metric::Reaped => Some("idle --mute"),
             Metric::Latency(_) => Some("messages in the measurement"),

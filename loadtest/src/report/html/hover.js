@@ -35,11 +35,13 @@ for (const svg of document.querySelectorAll(".plot > svg")) {
       tip.append(document.createElement("br"), `${line.name} ${point[3]}`);
     });
     tip.hidden = false;
-    const scale = svg.clientWidth / svg.viewBox.baseVal.width;
-    const left = svg.offsetLeft + x * scale;
-    const right = left + 14 + tip.offsetWidth > svg.offsetLeft + svg.clientWidth;
-    tip.style.left = (right ? left - 14 - tip.offsetWidth : left + 14) + "px";
-    tip.style.top = svg.offsetTop + data.top * scale + "px";
+    const box = svg.getBoundingClientRect();
+    const frame = svg.parentElement.getBoundingClientRect();
+    const scale = box.width / svg.viewBox.baseVal.width;
+    const left = box.left - frame.left + x * scale;
+    const fits = left + 14 + tip.offsetWidth < frame.width;
+    tip.style.left = (fits ? left + 14 : left - 14 - tip.offsetWidth) + "px";
+    tip.style.top = box.top - frame.top + data.top * scale + "px";
   };
   const hide = () => {
     tip.hidden = true;

@@ -89,6 +89,15 @@ fn full() -> Report {
             kinds: BTreeMap::from([("reset", 200), ("unanswered", 12)]),
             examples: vec!["reset: Connection reset by peer (os error 104)".to_owned()],
         },
+        connect_us: Some(Latency {
+            p50: 212.0,
+            p90: 800.0,
+            p99: 3_120.0,
+            p999: 9_400.0,
+            p9999: 12_000.0,
+            max: 15_000.0,
+            mean: 300.0,
+        }),
         latency_us: Some(Latency {
             p50: 412.0,
             p90: 1_130.0,
@@ -120,9 +129,15 @@ fn full() -> Report {
             scene("settle", 0.04, 50_000, 812, 10_850_000),
             scene("close", 3.1, 0, 0, 10_400_000),
         ],
+        generator: GeneratorAccounts {
+            cpu_seconds: 58.1,
+            cpu_share: 0.646,
+            cpu_us_per_message: Some(6.26),
+            threads: 3,
+        },
         ..bare()
     };
-    let all = "p99<=5ms, p99.9<10ms, rss_bytes_per_connection<=192, connect_p99<1s";
+    let all = "p99<=5ms, p99.9<10ms, rss_bytes_per_connection<=192, connect_p99<1s, reaped>0";
     report.thresholds = report.judge(&Threshold::parse(all).expect("good"));
     report.warnings = vec!["ended early".to_owned()];
     report
@@ -130,11 +145,11 @@ fn full() -> Report {
 
 fn curve(count: u64, base: f64) -> Vec<Quantile> {
     let latency_us = |quantile: f64| {
-        let nines = if quantile < 1.0 { -(1.0 - quantile).log10() } else { 4.9 };
+        let nines = if quantile < 1.0 { -(1.0 - quantile).log10() } else { 6.6 };
         base * (1.0 + nines).powf(2.65) * if nines > 2.5 { 1.0 + 0.2 * (nines - 2.5) } else { 1.0 }
     };
     let point = |quantile| Quantile { quantile, latency_us: latency_us(quantile) };
-    drawn_quantiles(count).map(point).collect()
+    drawn_quantiles(count).into_iter().map(point).collect()
 }
 
 fn second(index: u64) -> Second {
