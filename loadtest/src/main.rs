@@ -17,6 +17,7 @@ mod sources;
 mod sys;
 mod tally;
 mod target;
+mod tls;
 mod units;
 mod wire;
 

@@ -152,7 +152,7 @@ impl Plan {
         if let Some(rate) = load.connect_rate {
             positive("--connect-rate", rate)?;
         }
-        let target = Target::parse(&load.url)?;
+        let target = Target::resolve(&load.url, &load.security, &load.upgrade)?;
         let limit = sys::raise_descriptor_limit().map_err(Failure::system("RLIMIT_NOFILE"))?;
         let (threads, private_tables) = threads(&load, limit)?;
         let sources = Sources::resolve(&load.source_addr, &target, load.connections)?;
@@ -266,7 +266,9 @@ mod tests {
             "x broadcast --url ws://127.0.0.1:1/ --rate 0",
             "x echo --url ws://127.0.0.1:1/ -c 0",
             "x echo --url ws://127.0.0.1:1/ --connect-rate -5",
-            "x echo --url wss://127.0.0.1:1/",
+            "x echo --url ws://127.0.0.1:1/ --insecure",
+            "x echo --url ws://127.0.0.1:1/ --header Upgrade:x",
+            "x echo --url tcp://127.0.0.1:1 --subprotocol chat",
             "x lifecycle --url ws://127.0.0.1:1/ --fragment 0",
         ] {
             let line =

@@ -9,8 +9,10 @@ mod bulk;
 mod client;
 mod dial;
 mod ledger;
+mod link;
 mod publish;
 mod receive;
+mod session;
 mod work;
 
 use std::io;
@@ -27,6 +29,7 @@ use crate::error::Failure;
 use crate::plan::{Plan, Traffic};
 use crate::sys::{self, Alarm};
 use crate::tally::{ErrorKind, Findings, Tally};
+use crate::tls;
 use crate::wire::frame::{self, Opcode};
 use crate::wire::payload::{Payloads, Stamp};
 
@@ -45,6 +48,9 @@ const IDLE_WAIT: Duration = Duration::from_millis(20);
 
 /// The alarm's token; the fleet's are slots, from 0.
 const ALARM: Token = Token(usize::MAX);
+
+/// What to ask where a TLS handshake ends in nothing.
+const SPEAKS_TLS: &str = "does the server speak TLS there?";
 
 /// What all threads of a run, and the conductor, have in common.
 #[derive(Debug)]
@@ -219,6 +225,15 @@ impl Generator {
             (Ended::Failed(source), client::Stage::Connecting) => {
                 self.lose(slot, ErrorKind::Connect, &source.to_string())
             }
+            (Ended::Tls(error), _) => self.lose(slot, ErrorKind::Tls, &tls::explain(&error)),
+            (Ended::Failed(source), client::Stage::Securing) => {
+                let why = format!("{source} in the TLS handshake; {SPEAKS_TLS}");
+                self.lose(slot, ErrorKind::Tls, &why)
+            }
+            (Ended::Closed, client::Stage::Securing) => {
+                let why = format!("the server hung up in the TLS handshake; {SPEAKS_TLS}");
+                self.lose(slot, ErrorKind::Tls, &why)
+            }
             (Ended::Failed(source), _) => self.lose(slot, ErrorKind::Reset, &source.to_string()),
             (Ended::Closed, client::Stage::Open) => {
                 self.lose(slot, ErrorKind::ClosedByServer, "without a close frame")
@@ -231,7 +246,8 @@ impl Generator {
 
     /// Drops a connection; tells whether it was open.
     fn remove(&mut self, slot: usize) -> bool {
-        let client = self.fleet.remove(slot);
+        let mut client = self.fleet.remove(slot);
+        client.close();
         let was_open = matches!(client.stage, client::Stage::Open | client::Stage::Closing);
         if was_open {
             self.ledger.gone(&client);

@@ -295,12 +295,12 @@ impl Generator {
     fn give_up_on_late_ones(&mut self, now: Duration) -> Result<(), Failure> {
         let timeout = self.shared.plan.connect_timeout;
         let late = |client: &Client| {
-            matches!(client.stage, Stage::Connecting | Stage::Upgrading(_))
-                && now.saturating_sub(client.spoke) > timeout
+            client.stage.is_opening() && now.saturating_sub(client.spoke) > timeout
         };
         let slots = self.fleet.iter().filter(|(_, client)| late(client)).map(|(slot, _)| slot);
         for slot in slots.collect::<Vec<_>>() {
-            self.lose(slot, ErrorKind::ConnectTimeout, "it did not open in time")?;
+            let why = self.fleet[slot].stage.unfinished();
+            self.lose(slot, ErrorKind::ConnectTimeout, why)?;
         }
         Ok(())
     }

@@ -9,3 +9,4 @@ pub mod decoder;
 pub mod frame;
 pub mod handshake;
 pub mod payload;
+pub mod request;
