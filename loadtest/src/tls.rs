@@ -127,7 +127,7 @@ fn flaw_in_words(flaw: &CertificateError) -> String {
             "is not valid yet".to_owned()
         }
         CertificateError::Revoked => "is revoked".to_owned(),
-        CertificateError::BadSignature => "has a wrong signature".to_owned(),
+        CertificateError::BadSignature => "is not signed by the authority that it names".to_owned(),
         other => format!("does not pass ({other})"),
     }
 }

@@ -166,3 +166,139 @@ pub(super) fn recv(mut stream: &TcpStream, buffer: &mut [u8]) -> Result<Option<u
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::sync::{Arc, mpsc};
+    use std::thread::{self, JoinHandle};
+
+    use mio::{Events, Interest, Poll, Token};
+    use rustls::crypto::ring;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+    use crate::args::Security;
+    use crate::tls::Tls;
+
+    type Server = StreamOwned<ServerConnection, std::net::TcpStream>;
+
+    /// A link whose handshake is over, its poll, and the thread that serves it.
+    fn linked(serve: impl FnOnce(Server) + Send + 'static) -> (Link, Poll, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let server = thread::spawn(move || {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+            let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+            let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("versions")
+                .with_no_client_auth()
+                .with_single_cert(vec![made.cert.der().clone()], key);
+            let config = Arc::new(config.expect("a key that fits"));
+            let connection = ServerConnection::new(config).expect("a good configuration");
+            serve(StreamOwned::new(connection, listener.accept().expect("a client").0));
+        });
+        let socket = std::net::TcpStream::connect(address).expect("a listener");
+        socket.set_nonblocking(true).expect("a socket");
+        let mut stream = TcpStream::from_std(socket);
+        let poll = Poll::new().expect("a poll");
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut stream, Token(0), interest).expect("registered");
+        let any = Security { insecure: true, ..Security::default() };
+        let session = Tls::resolve(&any, "localhost", false).expect("resolved").session();
+        let mut link = Link::new(stream);
+        link.secure(session.expect("a session")).expect("begun");
+        let mut poll = poll;
+        while link.is_handshaking() {
+            wait(&mut poll);
+            assert!(link.receive(&mut [0; 1024]).expect("a handshake").is_none());
+        }
+        (link, poll, server)
+    }
+
+    fn wait(poll: &mut Poll) {
+        let mut events = Events::with_capacity(4);
+        poll.poll(&mut events, Some(Duration::from_secs(10))).expect("polled");
+        assert!(!events.is_empty(), "nothing happens");
+    }
+
+    fn pattern(length: usize) -> Vec<u8> {
+        (0..length).map(|i| (i % 251) as u8).collect()
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_take_is_kept_and_goes_when_it_does() {
+        let (go, may_read) = mpsc::channel();
+        let bytes = pattern(16 << 20);
+        let expected = bytes.clone();
+        let (mut link, mut poll, server) = linked(move |mut server| {
+            server.conn.complete_io(&mut server.sock).expect("a handshake");
+            may_read.recv().expect("the word to go");
+            let mut came = vec![0; expected.len() + 3];
+            server.read_exact(&mut came).expect("all of it");
+            assert!(came.starts_with(&expected) && came.ends_with(b"end"));
+        });
+        link.send(&bytes).expect("sent or kept");
+        assert!(link.is_blocked());
+        link.send(b"end").expect("kept");
+        go.send(()).expect("somebody waits");
+        while link.is_blocked() {
+            wait(&mut poll);
+            link.flush().expect("sent or kept");
+        }
+        server.join().expect("the server had all");
+    }
+
+    #[test]
+    fn a_stream_read_into_any_buffer_is_whole_and_its_end_is_seen() {
+        for room in [3, 100, 20_000, 65_536] {
+            let (mut link, mut poll, server) = linked(|mut server| {
+                server.write_all(&pattern(150_000)).expect("sent");
+                // The client has to answer this, and the server to take that answer.
+                server.conn.refresh_traffic_keys().expect("keys");
+                server.write_all(&pattern(50_000)).expect("sent");
+                server.conn.send_close_notify();
+                server.flush().expect("sent");
+                assert_eq!(server.read(&mut [0; 16]).expect("a clean end"), 0);
+            });
+            let (mut came, mut buffer) = (Vec::new(), vec![0; room]);
+            loop {
+                match link.receive(&mut buffer) {
+                    Ok(Some(length)) => came.extend_from_slice(&buffer[..length]),
+                    Ok(None) => wait(&mut poll),
+                    Err(Ended::Closed) => break,
+                    Err(ended) => panic!("{ended:?}"),
+                }
+            }
+            assert!(came == [pattern(150_000), pattern(50_000)].concat(), "{room}");
+            link.close();
+            drop(link);
+            server.join().expect("the server saw a clean end");
+        }
+    }
+
+    #[test]
+    fn a_drained_link_has_nothing_that_no_event_tells_of() {
+        let (mut link, mut poll, server) = linked(|mut server| {
+            server.write_all(&pattern(300_000)).expect("sent");
+            assert_eq!(server.read(&mut [0; 16]).expect("a clean end"), 0);
+        });
+        let (mut came, mut buffer) = (0, vec![0; 4_096]);
+        while came < 300_000 {
+            match link.receive(&mut buffer).expect("no end yet") {
+                Some(length) => {
+                    came += length;
+                    // Once for each event, as long as anything is left, and not once more.
+                    if came < 300_000 && link.is_drained(length, buffer.len()) {
+                        wait(&mut poll);
+                    }
+                }
+                None => wait(&mut poll),
+            }
+        }
+        link.close();
+        server.join().expect("the server saw a clean end");
+    }
+}
