@@ -6,8 +6,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::crypto::ring;
@@ -63,12 +64,13 @@ impl Authority {
     }
 }
 
-/// What a server saw of the connections it has served to their ends.
-#[derive(Debug, Default)]
-struct Seen {
-    ended: AtomicUsize,
-    farewells: AtomicUsize,
-    resumed: AtomicUsize,
+/// What a server saw of a connection that it has served to its end.
+#[derive(Debug)]
+struct Life {
+    /// It resumed the session of an earlier one.
+    resumed: bool,
+    /// It ended with a close_notify.
+    farewell: bool,
 }
 
 type Secure = StreamOwned<ServerConnection, TcpStream>;
@@ -87,24 +89,20 @@ fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     address
 }
 
-fn tls_server(config: Arc<ServerConfig>, serve: fn(&mut Secure)) -> (SocketAddr, Arc<Seen>) {
-    let seen = Arc::new(Seen::default());
-    let told = Arc::clone(&seen);
+fn tls_server(config: Arc<ServerConfig>, serve: fn(&mut Secure)) -> (SocketAddr, Receiver<Life>) {
+    let (lives, seen) = mpsc::channel();
     let address = server(move |socket| {
         socket.set_nodelay(true).expect("a TCP socket");
         let connection = ServerConnection::new(Arc::clone(&config)).expect("a good configuration");
         let mut stream = StreamOwned::new(connection, socket);
         serve(&mut stream);
-        if stream.conn.handshake_kind() == Some(HandshakeKind::Resumed) {
-            told.resumed.fetch_add(1, Ordering::SeqCst);
-        }
+        let resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
         stream.conn.send_close_notify();
         let _ = stream.flush();
         // A bare end of the TCP stream would be an error here.
-        if stream.read(&mut [0; 64]).is_ok_and(|n| n == 0) {
-            told.farewells.fetch_add(1, Ordering::SeqCst);
-        }
-        told.ended.fetch_add(1, Ordering::SeqCst);
+        let farewell = stream.read(&mut [0; 64]).is_ok_and(|n| n == 0);
+        // Not every test looks.
+        let _ = lives.send(Life { resumed, farewell });
     });
     (address, seen)
 }
@@ -249,11 +247,8 @@ fn connections_take_leave_and_later_ones_resume() {
         authority.flag()
     );
     report(&line, &authority);
-    // The last connections' threads may still be at it when the binary has ended.
-    let begun = std::time::Instant::now();
-    while seen.ended.load(Ordering::SeqCst) < 12 && begun.elapsed().as_secs() < 10 {
-        thread::yield_now();
-    }
-    assert_eq!(seen.farewells.load(Ordering::SeqCst), 12, "{seen:?}");
-    assert!(seen.resumed.load(Ordering::SeqCst) > 0, "{seen:?}");
+    let end = || seen.recv_timeout(Duration::from_secs(10)).expect("another connection's end");
+    let seen: Vec<Life> = (0..12).map(|_| end()).collect();
+    assert!(seen.iter().all(|life| life.farewell), "{seen:?}");
+    assert!(seen.iter().any(|life| life.resumed), "{seen:?}");
 }

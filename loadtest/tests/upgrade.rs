@@ -1,5 +1,6 @@
 //! Drives the real binary against servers that look at the upgrade request, or answer it oddly.
 //! Not the request's bytes one by one; those are tested where they are made.
+#![allow(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
