@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{
     HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion, version,
 };
@@ -31,6 +31,10 @@ impl Authority {
     fn new(test: &str) -> Authority {
         let mut params = CertificateParams::new([]).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Authority::of(test, params)
+    }
+
+    fn of(test: &str, mut params: CertificateParams) -> Authority {
         params.distinguished_name.push(DnType::CommonName, test);
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
@@ -55,13 +59,21 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[version])
-            .expect("a version of the provider")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key);
-        Arc::new(config.expect("a key that fits"))
+        server_config(version, certificate.der().clone(), key)
     }
+}
+
+fn server_config(
+    version: &'static SupportedProtocolVersion,
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> Arc<ServerConfig> {
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .expect("a version of the provider")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key);
+    Arc::new(config.expect("a key that fits"))
 }
 
 /// What a server saw of a connection that it has served to its end.
@@ -189,6 +201,29 @@ fn a_certificate_must_be_trusted_unless_any_will_do() {
     report(&format!("{url} --insecure {SHORT}"), &other);
     report(&format!("{url} {} {SHORT}", authority.flag()), &other);
     report(&format!("{url} {SHORT}"), &authority);
+}
+
+#[test]
+fn a_certificate_that_signs_itself_may_be_listed_by_itself() {
+    let unrelated = Authority::new("unrelated");
+    // As `openssl req -x509` makes them: a server's, and an authority's at the same time.
+    for (test, is_ca) in
+        [("own-issuer-ca", IsCa::Ca(BasicConstraints::Unconstrained)), ("own-issuer", IsCa::NoCa)]
+    {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        params.is_ca = is_ca;
+        let itself = Authority::of(test, params);
+        let key = PrivateKeyDer::try_from(itself.issuer.key().serialize_der()).expect("a key");
+        let config = server_config(&version::TLS13, itself.issuer.der().clone(), key);
+        let (address, _) = tls_server(config, websocket_echo);
+        let url = format!("echo --url wss://localhost:{}/", address.port());
+        report(&format!("{url} {} {SHORT}", itself.flag()), &unrelated);
+        let said = complaint(&url, &unrelated);
+        assert!(said.contains("trusted here"), "{said}");
+        let elsewhere = format!("echo --url wss://{address}/ {}", itself.flag());
+        let said = complaint(&elsewhere, &unrelated);
+        assert!(said.contains("not valid for the host 127.0.0.1"), "{said}");
+    }
 }
 
 #[test]
