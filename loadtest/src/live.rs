@@ -158,16 +158,9 @@ mod tests {
             server_rss: None,
             kernel: None,
         };
-        let scenes = script::load(
-            script::Act::Rate,
-            5.0,
-            Duration::from_secs(2),
-            Duration::from_secs(60),
-        );
+        let scenes =
+            script::load(script::Act::Rate, 5.0, Duration::from_secs(2), Duration::from_secs(60));
         let line = line(&scenes[2], Duration::from_secs(15), &counts, 12_345.6, Some(&sample));
-        assert_eq!(
-            line,
-            "12,345/s  50,000 open  p50 120 us  p99 4.2 ms  2 errors  45s left"
-        );
+        assert_eq!(line, "12,345/s  50,000 open  p50 120 us  p99 4.2 ms  2 errors  45s left");
     }
 }

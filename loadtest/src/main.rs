@@ -23,6 +23,7 @@ mod sys;
 mod tally;
 mod target;
 mod threshold;
+mod tls;
 mod units;
 mod wire;
 

@@ -13,6 +13,8 @@ pub enum ErrorKind {
     Connect,
     /// No open connection within the connect timeout.
     ConnectTimeout,
+    /// The TLS handshake failed, or TLS did later.
+    Tls,
     /// The server did not upgrade.
     Refused,
     /// The server closed, with a close frame or a plain FIN, while it was not asked to.
@@ -37,9 +39,10 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in the order of their counters.
-    pub const ALL: [ErrorKind; 12] = [
+    pub const ALL: [ErrorKind; 13] = [
         ErrorKind::Connect,
         ErrorKind::ConnectTimeout,
+        ErrorKind::Tls,
         ErrorKind::Refused,
         ErrorKind::ClosedByServer,
         ErrorKind::Reset,
@@ -57,6 +60,7 @@ impl ErrorKind {
         match self {
             ErrorKind::Connect => "connect",
             ErrorKind::ConnectTimeout => "connect_timeout",
+            ErrorKind::Tls => "tls",
             ErrorKind::Refused => "refused",
             ErrorKind::ClosedByServer => "closed_by_server",
             ErrorKind::Reset => "reset",

@@ -29,9 +29,15 @@ pub struct CommandLine {
 /// Flags that every scenario takes.
 #[derive(Args, Debug)]
 pub struct Load {
-    /// ws://HOST:PORT/PATH, or tcp://HOST:PORT for the same bytes without an upgrade
+    /// ws://HOST:PORT/PATH or wss://..., or tcp://HOST:PORT for the same bytes without an upgrade
     #[arg(long, value_name = "URL")]
     pub url: String,
+    /// How the connections are encrypted.
+    #[command(flatten)]
+    pub security: Security,
+    /// What the upgrade request says.
+    #[command(flatten)]
+    pub upgrade: Upgrade,
     /// How many connections
     #[arg(long, short = 'c', default_value_t = 64, value_name = "N")]
     pub connections: usize,
@@ -83,6 +89,32 @@ pub struct Load {
     /// Makes contents, sizes, pauses and masking keys repeatable
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
+}
+
+/// Whether and how the connections are encrypted.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Security {
+    /// Use TLS where the URL says ws:// or tcp:// (wss:// always does)
+    #[arg(long)]
+    pub tls: bool,
+    /// Take any certificate, whoever shows it
+    #[arg(long, conflicts_with = "tls_ca")]
+    pub insecure: bool,
+    /// Trust the certificates in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+}
+
+/// What the upgrade request says beside what it must.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Upgrade {
+    /// Send this header with every upgrade request (repeatable)
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
+    /// Offer this subprotocol (repeatable, the preferred first); a server that selects none of
+    /// those offered counts as refusing
+    #[arg(long, value_name = "NAME")]
+    pub subprotocol: Vec<String>,
 }
 
 /// What the messages are.

@@ -60,9 +60,8 @@ impl BulkWork {
     /// Whether a turn could send something now.
     pub(super) fn can_send(&self, fleet: &Slab<Client>) -> bool {
         let room = self.active.len() < self.at_a_time && !self.waiting.is_empty();
-        let ready = |sending: &Sending| {
-            sending.offset < self.size && !fleet[sending.slot].is_blocked()
-        };
+        let ready =
+            |sending: &Sending| sending.offset < self.size && !fleet[sending.slot].is_blocked();
         room || self.active.iter().any(ready)
     }
 

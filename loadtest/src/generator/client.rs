@@ -1,11 +1,13 @@
 //! One connection of the generator: its socket, where its stream stands, what is still unsent.
 //! Not when it sends and what an answer means; those are `work` and `ledger`.
 
-use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use mio::net::TcpStream;
+use rustls::ClientConnection;
 
+pub use super::link::Ended;
+use super::link::Link;
 use crate::wire::decoder::Decoder;
 use crate::wire::handshake::Upgrade;
 use crate::wire::payload::Stamp;
@@ -15,6 +17,8 @@ use crate::wire::payload::Stamp;
 pub enum Stage {
     /// connect(2) is under way.
     Connecting,
+    /// The TLS handshake is under way.
+    Securing,
     /// The upgrade request is sent.
     Upgrading(Box<Upgrade>),
     /// Messages may flow.
@@ -23,10 +27,23 @@ pub enum Stage {
     Closing,
 }
 
+impl Stage {
+    /// What to say of a connection that stays in this stage for too long.
+    pub fn unfinished(&self) -> &'static str {
+        match self {
+            Stage::Connecting => "the connect was not answered in time",
+            Stage::Securing => {
+                "the TLS handshake was not over in time; does the server speak TLS there?"
+            }
+            _ => "the upgrade was not answered in time",
+        }
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    link: Link,
     /// Its number in the run, which its messages carry.
     pub id: u32,
     /// How far it has come.
@@ -43,29 +60,13 @@ pub struct Client {
     pub received: u64,
     /// Attempts to open it that have failed.
     pub attempts: u16,
-    unsent: Option<Box<Unsent>>,
-}
-
-#[derive(Debug)]
-struct Unsent {
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-/// Why a connection's socket is of no more use.
-#[derive(Debug)]
-pub enum Ended {
-    /// The peer closed its side.
-    Closed,
-    /// An error: a reset, a timeout.
-    Failed(io::Error),
 }
 
 impl Client {
     /// A connection whose connect(2) is under way.
     pub fn new(stream: TcpStream, id: u32, now: Duration, masked_answers: bool) -> Client {
         Client {
-            stream,
+            link: Link::new(stream),
             id,
             stage: Stage::Connecting,
             spoke: now,
@@ -74,13 +75,23 @@ impl Client {
             sent: 0,
             received: 0,
             attempts: 0,
-            unsent: None,
         }
     }
 
     /// The socket.
     pub fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+        self.link.stream()
+    }
+
+    /// Begins the TLS handshake; see [`Link::secure`].
+    pub fn secure(&mut self, session: ClientConnection) -> Result<(), Ended> {
+        self.stage = Stage::Securing;
+        self.link.secure(session)
+    }
+
+    /// Whether the TLS handshake has just ended and nothing has followed from it yet.
+    pub fn is_secured(&self) -> bool {
+        matches!(self.stage, Stage::Securing) && !self.link.is_handshaking()
     }
 
     /// Whether messages may flow.
@@ -90,7 +101,7 @@ impl Client {
 
     /// Whether bytes wait for the kernel to take them.
     pub fn is_blocked(&self) -> bool {
-        self.unsent.is_some()
+        self.link.is_blocked()
     }
 
     /// Messages sent that have not come back.
@@ -100,55 +111,28 @@ impl Client {
 
     /// Sends `bytes`, or keeps what the kernel does not take now; [`Client::flush`] goes on.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), Ended> {
-        if let Some(unsent) = &mut self.unsent {
-            unsent.bytes.extend_from_slice(bytes);
-            return Ok(());
-        }
-        let taken = write(&self.stream, bytes)?;
-        if taken < bytes.len() {
-            let rest = Unsent { bytes: bytes[taken..].to_vec(), at: 0 };
-            self.unsent = Some(Box::new(rest));
-        }
-        Ok(())
+        self.link.send(bytes)
     }
 
     /// Sends what was kept.
     pub fn flush(&mut self) -> Result<(), Ended> {
-        if let Some(unsent) = &mut self.unsent {
-            unsent.at += write(&self.stream, &unsent.bytes[unsent.at..])?;
-            if unsent.at == unsent.bytes.len() {
-                self.unsent = None;
-            }
-        }
-        Ok(())
+        self.link.flush()
     }
 
-    /// One recv; `Ok(None)` when there is nothing now.
+    /// Bytes that have come; `Ok(None)` when there is nothing now.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Ended> {
-        loop {
-            match (&self.stream).read(buffer) {
-                Ok(0) => return Err(Ended::Closed),
-                Ok(n) => return Ok(Some(n)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Ended::Failed(error)),
-            }
-        }
+        self.link.receive(buffer)
     }
-}
 
-/// How many bytes the kernel takes now.
-fn write(mut stream: &TcpStream, bytes: &[u8]) -> Result<usize, Ended> {
-    let mut taken = 0;
-    while taken < bytes.len() {
-        match stream.write(&bytes[taken..]) {
-            Ok(n) => taken += n,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Ended::Failed(error)),
-        }
+    /// Whether the latest receive, of `length` bytes into a buffer of `room`, left nothing behind.
+    pub fn is_drained(&self, length: usize, room: usize) -> bool {
+        self.link.is_drained(length, room)
     }
-    Ok(taken)
+
+    /// Takes leave before the connection is dropped; see [`Link::close`].
+    pub fn close(&mut self) {
+        self.link.close();
+    }
 }
 
 #[cfg(test)]

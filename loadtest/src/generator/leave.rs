@@ -8,9 +8,13 @@ use super::work::Work;
 use super::{Generator, append_control, arrivals, dial};
 use crate::error::Failure;
 use crate::tally::ErrorKind;
+use crate::tls;
 use crate::wire::frame::Opcode;
 use crate::wire::handshake::Refusal;
 use crate::wire::payload::scramble;
+
+/// What to ask where a TLS handshake ends in nothing.
+const SPEAKS_TLS: &str = "does the server speak TLS there?";
 
 /// Connections that one turn closes at most.
 const BUDGET: usize = 128;
@@ -76,6 +80,15 @@ impl Generator {
             (Ended::Failed(source), Stage::Connecting) => {
                 self.lose(slot, ErrorKind::Connect, &source.to_string())
             }
+            (Ended::Tls(error), _) => self.lose(slot, ErrorKind::Tls, &tls::explain(&error)),
+            (Ended::Failed(source), Stage::Securing) => {
+                let why = format!("{source} in the TLS handshake; {SPEAKS_TLS}");
+                self.lose(slot, ErrorKind::Tls, &why)
+            }
+            (Ended::Closed, Stage::Securing) => {
+                let why = format!("the server hung up in the TLS handshake; {SPEAKS_TLS}");
+                self.lose(slot, ErrorKind::Tls, &why)
+            }
             (Ended::Failed(source), _) => self.lose(slot, ErrorKind::Reset, &source.to_string()),
             (Ended::Closed, Stage::Open) => {
                 self.lose(slot, ErrorKind::ClosedByServer, "without a close frame")
@@ -89,7 +102,8 @@ impl Generator {
     /// Drops a connection, and sees to its coming back where the scene wants that; tells whether
     /// it was open.
     pub(super) fn remove(&mut self, slot: usize, retry_after: Option<Duration>) -> bool {
-        let client = self.fleet.remove(slot);
+        let mut client = self.fleet.remove(slot);
+        client.close();
         self.partial.remove(&slot);
         let was_open = matches!(client.stage, Stage::Open | Stage::Closing);
         if was_open {

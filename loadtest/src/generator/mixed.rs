@@ -133,8 +133,7 @@ mod tests {
         mixer.opened(4, 17, Duration::ZERO, &plan);
         let mut walker = mixer.walkers[4];
         assert_eq!(walker.leaves, Duration::from_secs(5));
-        let times: Vec<u128> =
-            (0..6).map(|_| walker.step(&patterns, 9).as_millis()).collect();
+        let times: Vec<u128> = (0..6).map(|_| walker.step(&patterns, 9).as_millis()).collect();
         assert_eq!(times, [10, 10, 1000, 10, 10, 1000]);
         assert_eq!(mixer.patience(Duration::ZERO), Some(Duration::from_secs(1)));
     }

@@ -9,12 +9,14 @@ mod arrivals;
 mod bulk;
 mod client;
 mod dial;
-mod ledger;
 mod leave;
+mod ledger;
+mod link;
 mod mixed;
 mod open;
 mod open_loop;
 mod receive;
+mod session;
 mod timetable;
 mod work;
 

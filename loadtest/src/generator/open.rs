@@ -97,7 +97,10 @@ impl Generator {
                 Stage::Closing => {
                     self.lose(slot, ErrorKind::Unanswered, "no answer to our close frame")?;
                 }
-                _ => self.lose(slot, ErrorKind::ConnectTimeout, "it did not open in time")?,
+                _ => {
+                    let why = self.fleet[slot].stage.unfinished();
+                    self.lose(slot, ErrorKind::ConnectTimeout, why)?;
+                }
             }
         }
         Ok(())

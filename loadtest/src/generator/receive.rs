@@ -12,9 +12,9 @@ use crate::args::Match;
 use crate::error::Failure;
 use crate::tally::ErrorKind;
 use crate::target::Scheme;
+use crate::units::MOST_BYTES;
 use crate::wire::decoder::Piece;
 use crate::wire::frame::Opcode;
-use crate::units::MOST_BYTES;
 use crate::wire::handshake::{Progress, Upgrade};
 use crate::wire::payload::{Payloads, Stamp, scramble};
 use crate::wire::template::find_stamp;
@@ -62,6 +62,15 @@ impl Generator {
             // Spurious readiness: connect(2) is still under way.
             return Ok(());
         }
+        let Some(tls) = &self.shared.plan.target.tls else { return self.established(slot) };
+        let session = tls.session().map_err(Ended::Tls);
+        let begun = session.and_then(|session| self.fleet[slot].secure(session));
+        begun.or_else(|ended| self.end(slot, ended))
+    }
+
+    /// The transport to the server stands, with its TLS where there is any: what runs over it may
+    /// begin.
+    fn established(&mut self, slot: usize) -> Result<(), Failure> {
         match self.shared.plan.target.scheme {
             Scheme::PlainTcp => {
                 self.opened(slot)?;
@@ -84,15 +93,20 @@ impl Generator {
             if matches!(client.stage, Stage::Connecting) {
                 return Ok(());
             }
-            match client.receive(&mut self.buffer) {
-                Ok(None) => return Ok(()),
-                Ok(Some(length)) => {
-                    self.digest(slot, length)?;
-                    if length < self.buffer.len() && !to_the_end {
-                        return Ok(());
-                    }
-                }
+            let received = match client.receive(&mut self.buffer) {
+                Ok(received) => received,
                 Err(ended) => return self.end(slot, ended),
+            };
+            let drained = received.is_none_or(|n| client.is_drained(n, self.buffer.len()));
+            if client.is_secured() {
+                self.established(slot)?;
+            }
+            let Some(length) = received else { return Ok(()) };
+            if self.fleet.contains(slot) {
+                self.digest(slot, length)?;
+            }
+            if drained && !to_the_end {
+                return Ok(());
             }
         }
         self.unread.push((slot, to_the_end));

@@ -62,8 +62,7 @@ mod tests {
         for own in [&[0u32, 2][..], &[1][..]] {
             let own = own.iter().map(|id| (*id as usize + 100, *id)).collect();
             let start = Duration::from_secs(1);
-            let mut table =
-                Timetable { own, connections: 3, rate: 10.0, start, round: 0, next: 0 };
+            let mut table = Timetable { own, connections: 3, rate: 10.0, start, round: 0, next: 0 };
             while let Some((_, _, due)) = table.due().filter(|(_, _, due)| due.as_secs() < 4) {
                 times.push(due);
                 table.advance();

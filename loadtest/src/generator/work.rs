@@ -214,10 +214,11 @@ impl Generator {
                 true
             }
             Work::EchoingOnce { .. } => {
-                let all = self.prime(|generator, slot| match generator.fleet[slot].in_flight() {
-                    0 => generator.send_message(slot, generator.now()),
-                    _ => Ok(()),
-                })?;
+                let all =
+                    self.prime(|generator, slot| match generator.fleet[slot].in_flight() {
+                        0 => generator.send_message(slot, generator.now()),
+                        _ => Ok(()),
+                    })?;
                 all && self.ledger.awaited == 0
             }
             Work::Pacing(_) => self.take_turns(Generator::pace).map(|()| true)?,

@@ -249,6 +249,9 @@ mod tests {
             "search --url ws://127.0.0.1:1/ --keep p99<5ms --precision 0",
             "search --url ws://127.0.0.1:1/ --keep p99<5ms --start 50 --most 10",
             "lifecycle --url ws://127.0.0.1:1/ --fragment 0",
+            "echo --url ws://127.0.0.1:1/ --insecure",
+            "echo --url ws://127.0.0.1:1/ --header Upgrade:x",
+            "echo --url tcp://127.0.0.1:1 --subprotocol chat",
         ] {
             let failure = resolve(&format!("x {wrong}")).expect_err(wrong);
             assert!(matches!(failure, Failure::Usage(_)), "{wrong}: {failure}");

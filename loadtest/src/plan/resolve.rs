@@ -69,7 +69,7 @@ impl Plan {
         if let Some(path) = &load.report {
             report::html::check(path)?;
         }
-        let target = Target::parse(&load.url)?;
+        let target = Target::resolve(&load.url, &load.security, &load.upgrade)?;
         let limit = sys::raise_descriptor_limit().map_err(Failure::system("RLIMIT_NOFILE"))?;
         let (threads, private_tables) = threads(&load, load.connections, limit)?;
         let ports = ports.max(load.connections);
@@ -152,8 +152,7 @@ fn payloads(message: &Message, matching: Match, seed: u64) -> Result<Payloads, F
         (None, _) => None,
     };
     let Some(template) = template else { return Ok(Payloads::new(message.size, text, seed)) };
-    let template =
-        Template::parse(template).or_else(|why| usage(format!("--message: {why}")))?;
+    let template = Template::parse(template).or_else(|why| usage(format!("--message: {why}")))?;
     if matching == Match::Stamp && !template.has_stamp() {
         return usage("--match stamp needs a {stamp} in --message");
     }
@@ -178,7 +177,9 @@ fn idle(flags: Idle) -> Result<Plan, Failure> {
     let speaks = final_echo || mute || speak_then_hold.is_some();
     let plain = load.url.starts_with("tcp://");
     if plain && speaks {
-        return usage("over tcp:// idle connections only answer pings; leave out --final-echo, --mute and --speak-then-hold");
+        return usage(
+            "over tcp:// idle connections only answer pings; leave out --final-echo, --mute and --speak-then-hold",
+        );
     }
     if ping_interval.is_zero() {
         return usage("--ping-interval must be longer than 0");

@@ -14,9 +14,7 @@ impl Report {
     pub fn measured(&self, metric: Metric) -> Option<f64> {
         let server = self.server.as_ref();
         match metric {
-            Metric::Latency(point) => {
-                self.latency_us.as_ref().map(|latency| latency.at(point))
-            }
+            Metric::Latency(point) => self.latency_us.as_ref().map(|latency| latency.at(point)),
             Metric::Connect(point) => self.connect_us.as_ref().map(|times| times.at(point)),
             Metric::Errors => Some(self.errors.total as f64),
             Metric::ErrorShare => Some(self.error_share()),

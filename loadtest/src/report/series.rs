@@ -104,9 +104,9 @@ impl Series {
     pub fn of(outcome: &Outcome) -> Series {
         let measured = outcome.measured();
         let samples = &outcome.samples;
-        let cores = outcome.server_threads_and_cores.map_or(1, |(threads, cores)| {
-            threads.min(cores).max(1)
-        });
+        let cores = outcome
+            .server_threads_and_cores
+            .map_or(1, |(threads, cores)| threads.min(cores).max(1));
         let slices = &outcome.findings.pings_by_slice;
         let beats = slices.iter().any(|count| *count > 0).then(|| Heartbeat {
             interval_seconds: outcome.plan().ping_interval.as_secs_f64(),

@@ -9,4 +9,5 @@ pub mod decoder;
 pub mod frame;
 pub mod handshake;
 pub mod payload;
+pub mod request;
 pub mod template;

@@ -233,7 +233,9 @@ mod tests {
                     let mut offset = 0;
                     for part in message.chunks(step) {
                         let last = offset + part.len() == size;
-                        payloads.check(&mut seen, Some(sent), offset as u64, part, last).expect("unchanged");
+                        payloads
+                            .check(&mut seen, Some(sent), offset as u64, part, last)
+                            .expect("unchanged");
                         offset += part.len();
                     }
                     assert_eq!(seen, payloads.legible(sent));
