@@ -256,6 +256,7 @@ mod tests {
         for room in [3, 100, 20_000, 65_536] {
             let (mut link, mut poll, server) = linked(|mut server| {
                 server.write_all(&pattern(150_000)).expect("sent");
+                assert_eq!(server.conn.server_name(), Some("localhost"));
                 // The client has to answer this, and the server to take that answer.
                 server.conn.refresh_traffic_keys().expect("keys");
                 server.write_all(&pattern(50_000)).expect("sent");
