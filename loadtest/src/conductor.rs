@@ -14,6 +14,7 @@ use crate::error::Failure;
 use crate::generator::{Generator, Shared};
 use crate::live::Live;
 use crate::plan::Plan;
+use crate::quantity::Quantity;
 use crate::report::Report;
 use crate::sampler::{Sample, Sampler};
 use crate::script::{self, Act, Ends, Scene};
@@ -280,6 +281,10 @@ impl Conductor {
         {
             let verdicts = Report::of(outcome).judge(&quest.keep);
             let kept = verdicts.iter().all(|verdict| !verdict.failed) && keeps_pace(outcome);
+            let found: Vec<String> = verdicts.iter().map(ToString::to_string).collect();
+            let what = if kept { "kept" } else { "not kept" };
+            let load_text = Quantity::Count.text(load.round());
+            self.live.note(&format!("{load_text}: {what} ({})", found.join("; ")));
             outcome.steps.push(Step { load, played, verdicts, kept });
             if let Some(search) = &mut outcome.search {
                 search.judge(kept);

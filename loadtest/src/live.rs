@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::plan::Plan;
 use crate::quantity::Quantity;
 use crate::sampler::{Beat, Sample, rate};
-use crate::script::{Act, Ends, Scene};
+use crate::script::{Ends, Scene};
 use crate::tally::Counts;
 
 /// How often the line changes.
@@ -22,6 +22,8 @@ const PLAIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Live {
     screen: Screen,
+    /// Whether scenes repeat so often that only their results are worth a line.
+    by_steps: bool,
     beat: Beat,
     /// What was shown last, for rates.
     before: (Instant, Counts),
@@ -49,14 +51,19 @@ impl Live {
             Screen::Bar(bar())
         };
         let beat = Beat::every(if let Screen::Bar(_) = screen { FRAME } else { PLAIN });
-        Live { screen, beat, before: (Instant::now(), Counts::default()) }
+        Live {
+            screen,
+            by_steps: plan.quest.is_some(),
+            beat,
+            before: (Instant::now(), Counts::default()),
+        }
     }
 
     /// A scene begins with so many connections open.
     pub fn begin(&mut self, scene: &Scene, open: u64, wanted: usize) {
         match &self.screen {
             Screen::Bar(bar) => bar.set_prefix(scene.label),
-            Screen::Plain if !scene.at_most().is_zero() && scene.act != Act::Judge => {
+            Screen::Plain if !scene.at_most().is_zero() && !self.by_steps => {
                 self.beat.has_struck();
                 let open = count(open);
                 match scene.ends {
@@ -99,6 +106,15 @@ impl Live {
                 bar.set_message(line);
             }
             _ => eprintln!("  {line}"),
+        }
+    }
+
+    /// Something was found that is worth a line of its own.
+    pub fn note(&self, line: &str) {
+        match &self.screen {
+            Screen::Nothing => {}
+            Screen::Bar(bar) => bar.println(line),
+            Screen::Plain => eprintln!("{line}"),
         }
     }
 

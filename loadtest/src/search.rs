@@ -1,7 +1,7 @@
 //! A search for the largest load that a server bears: which one to try next, and when to stop.
 //! Not the trying; that is done in scenes, which `conductor` has played and judged.
 
-/// A search in progress. The load is doubled while it is borne and halved while it is not; once
+/// A search in progress. The load is doubled while it is borne, quartered while it is not; once
 /// there are both a load that was borne and one that was not, what lies between is halved.
 #[derive(Clone, Debug)]
 pub struct Search {
@@ -68,7 +68,7 @@ impl Search {
             }
             (None, Some(too_much)) => {
                 self.over = too_much <= LEAST;
-                (too_much / 2.0).max(LEAST)
+                (too_much / 4.0).max(LEAST)
             }
             (Some(borne), Some(too_much)) => {
                 self.over = too_much - borne <= self.precision * borne;

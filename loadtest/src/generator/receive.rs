@@ -177,7 +177,7 @@ impl Arrival<'_> {
             match piece {
                 Piece::Message { kind, offset, bytes, last } => {
                     let (id, received) = (self.client.id, self.client.received);
-                    let awaited = self.ledger.next_for(id, received, self.payloads);
+                    let awaited = self.ledger.next_for(id, received);
                     let arriving = &mut self.client.arriving;
                     let part = Part { kind, offset, bytes, last };
                     let verdict = match &mut self.partial {
@@ -277,7 +277,7 @@ fn recognise(
     awaited: Option<Stamp>,
 ) -> Result<bool, String> {
     match matching {
-        Match::Any => *arriving = awaited.unwrap_or_default(),
+        Match::Any => *arriving = payloads.legible(awaited.unwrap_or_default()),
         Match::Stamp => match find_stamp(message) {
             Some(stamp) => *arriving = stamp,
             // The answer to a subscription, a greeting.
@@ -293,7 +293,7 @@ fn recognise(
             if expected != message {
                 return Err("a message is not what was sent".to_owned());
             }
-            *arriving = awaited;
+            *arriving = payloads.legible(awaited);
         }
     }
     Ok(true)

@@ -1,75 +1,44 @@
 //! The report as a table to read.
 //! Not the numbers themselves; those are the parent's.
 
-use std::fmt;
+use std::fmt::{self, Formatter};
 
-use super::{Latency, Pings, Report, SceneReport, ServerAccounts};
+use super::{
+    HerdReport, Latency, Pings, Reach, Reaped, Report, SceneReport, SearchReport, ServerAccounts,
+};
+use crate::quantity::Quantity;
 
 /// A scene with fewer pinged seconds than this has no heartbeat worth a line.
 const SECONDS_OF_PINGS: usize = 3;
 
-/// Writes `value` with the digits of thousands in groups, as tables do.
-struct Grouped(u64);
-
-impl fmt::Display for Grouped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.to_string();
-        let mut out = String::with_capacity(digits.len() * 4 / 3 + 1);
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index).is_multiple_of(3) {
-                out.push(',');
-            }
-            out.push(digit);
-        }
-        f.pad_integral(true, "", &out)
-    }
+fn count(number: u64) -> String {
+    Quantity::Count.text(number as f64)
 }
 
-/// A latency in the unit that suits it.
-struct Micros(f64);
-
-impl fmt::Display for Micros {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            us if us < 1_000.0 => write!(f, "{us:.0} us"),
-            us if us < 1_000_000.0 => write!(f, "{:.2} ms", us / 1e3),
-            us => write!(f, "{:.2} s", us / 1e6),
-        }
-    }
+fn rate(number: f64) -> String {
+    Quantity::PerSecond.text(number.round())
 }
 
-struct Mebibytes(u64);
+fn micros(number: f64) -> String {
+    Quantity::Micros.text(number)
+}
 
-impl fmt::Display for Mebibytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} MiB", self.0 as f64 / f64::from(1 << 20))
-    }
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} {}", self.scenario, self.url)?;
-        let (opened, wanted) = (self.connections, self.connections_wanted as u64);
-        write!(f, "  connections  {}", Grouped(opened))?;
-        if opened != wanted {
-            write!(f, " of {}", Grouped(wanted))?;
-        }
-        writeln!(f, ", opened in {:.2} s", self.connect_seconds)?;
+        self.connections(f)?;
         writeln!(f, "  measured     {:.2} s", self.duration_seconds)?;
-        if let Some(latency) = &self.latency_us {
-            self.messages(f)?;
-            latencies(f, latency)?;
-        }
+        self.messages(f)?;
+        self.latencies(f)?;
         if let Some(reaped) = &self.reaped {
-            writeln!(
-                f,
-                "  reaped       {}, {:.2} to {:.2} s after their last byte (median {:.2} s); {} left",
-                Grouped(reaped.total),
-                reaped.min_seconds,
-                reaped.max_seconds,
-                reaped.p50_seconds,
-                Grouped(reaped.left)
-            )?;
+            reaped_line(f, reaped)?;
+        }
+        if let Some(herd) = &self.herd {
+            herd_lines(f, herd)?;
         }
         for scene in &self.scenes {
             pings(f, scene.name, &scene.pings)?;
@@ -77,29 +46,96 @@ impl fmt::Display for Report {
         if let Some(server) = &self.server {
             accounts(f, server)?;
         }
-        writeln!(f, "  generator    {:.0} % of its CPU", 100.0 * self.generator.cpu_share)?;
+        writeln!(f, "  generator    {}", self.generator_line())?;
         if self.scenario == "lifecycle" {
             lifecycle(f, &self.scenes)?;
+        }
+        if let Some(search) = &self.search {
+            search_table(f, search)?;
         }
         self.errors_and_warnings(f)
     }
 }
 
 impl Report {
-    fn messages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (total, rate) = (Grouped(self.messages_total), self.messages_per_second);
-        let bytes = Grouped(self.message_bytes as u64);
-        writeln!(f, "  messages     {total} of {bytes} bytes, {}/s", Grouped(rate as u64))?;
-        if let (Some(total), Some(rate)) = (self.deliveries_total, self.deliveries_per_second) {
-            writeln!(f, "  deliveries   {}, {}/s", Grouped(total), Grouped(rate as u64))?;
+    fn connections(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (opened, wanted) = (self.connections, self.connections_wanted as u64);
+        write!(f, "  connections  {}", count(opened))?;
+        if opened != wanted {
+            write!(f, " of {}", count(wanted))?;
+        }
+        if self.connect_seconds > 0.0 {
+            write!(f, ", opened in {:.2} s", self.connect_seconds)?;
+        }
+        writeln!(f)?;
+        if self.connects_total > 0 {
+            let (total, each) = (count(self.connects_total), rate(self.connects_per_second));
+            writeln!(f, "  handshakes   {total}, {each}")?;
         }
         Ok(())
     }
 
-    fn errors_and_warnings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  errors       {}", Grouped(self.errors.total))?;
-        for (kind, count) in &self.errors.kinds {
-            write!(f, ", {kind} {}", Grouped(*count))?;
+    fn messages(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.messages_total > 0 {
+            let (total, each) = (count(self.messages_total), rate(self.messages_per_second));
+            writeln!(
+                f,
+                "  messages     {total} of {} bytes, {each}",
+                count(self.message_bytes as u64)
+            )?;
+        }
+        if let (Some(total), Some(each)) = (self.deliveries_total, self.deliveries_per_second) {
+            writeln!(f, "  deliveries   {}, {}", count(total), rate(each))?;
+        }
+        Ok(())
+    }
+
+    /// The percentiles, a column each; a row for each distribution that the run has.
+    fn latencies(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut rows: Vec<(&str, &Latency)> = Vec::new();
+        let what = match self.scenario {
+            "broadcast" => "deliveries",
+            "idle" => "heartbeats",
+            "connect" if self.messages_total == 0 => "set-up",
+            _ => "messages",
+        };
+        rows.extend(self.latency_us.as_ref().map(|latency| (what, latency)));
+        if let Some(Reach { median, p99, last }) = &self.reach_us {
+            rows.extend([("to half", median), ("to 99 %", p99), ("to the last", last)]);
+        }
+        if what != "set-up" {
+            rows.extend(self.connect_us.as_ref().map(|latency| ("set-up", latency)));
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        write!(f, "  latency     ")?;
+        for name in ["p50", "p90", "p99", "p99.9", "p99.99", "max"] {
+            write!(f, " {name:>9}")?;
+        }
+        writeln!(f)?;
+        for (name, l) in rows {
+            write!(f, "    {name:<10}")?;
+            for value in [l.p50, l.p90, l.p99, l.p999, l.p9999, l.max] {
+                write!(f, " {:>9}", micros(value))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    fn generator_line(&self) -> String {
+        let share = 100.0 * self.generator.cpu_share;
+        match self.generator.cpu_us_per_message {
+            Some(cost) => format!("{share:.0} % of its CPU, {cost:.2} us a message"),
+            None => format!("{share:.0} % of its CPU"),
+        }
+    }
+
+    fn errors_and_warnings(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "  errors       {}", count(self.errors.total))?;
+        for (kind, number) in &self.errors.kinds {
+            write!(f, ", {kind} {}", count(*number))?;
         }
         for example in &self.errors.examples {
             write!(f, "\n               {example}")?;
@@ -114,22 +150,38 @@ impl Report {
     }
 }
 
-fn latencies(f: &mut fmt::Formatter<'_>, latency: &Latency) -> fmt::Result {
-    write!(f, "  latency      p50 {}", Micros(latency.p50))?;
-    let others = [
-        ("p90", latency.p90),
-        ("p99", latency.p99),
-        ("p99.9", latency.p999),
-        ("p99.99", latency.p9999),
-        ("max", latency.max),
-    ];
-    for (name, value) in others {
-        write!(f, ", {name} {}", Micros(value))?;
-    }
-    writeln!(f)
+fn reaped_line(f: &mut Formatter<'_>, reaped: &Reaped) -> fmt::Result {
+    writeln!(
+        f,
+        "  reaped       {}, {:.2} to {:.2} s after their last byte (median {:.2} s); {} left",
+        count(reaped.total),
+        reaped.min_seconds,
+        reaped.max_seconds,
+        reaped.p50_seconds,
+        count(reaped.left)
+    )
 }
 
-fn pings(f: &mut fmt::Formatter<'_>, scene: &str, pings: &Pings) -> fmt::Result {
+fn herd_lines(f: &mut Formatter<'_>, herd: &HerdReport) -> fmt::Result {
+    writeln!(
+        f,
+        "  herd         {} dropped, {} came back: half after {:.2} s, 99 % after {:.2} s, all after {:.2} s",
+        count(herd.dropped),
+        count(herd.back),
+        herd.p50_seconds,
+        herd.p99_seconds,
+        herd.max_seconds
+    )?;
+    writeln!(
+        f,
+        "  attempts     {}, of which {} failed, {} of those refused",
+        count(herd.attempts),
+        count(herd.failed_attempts),
+        count(herd.refused_attempts)
+    )
+}
+
+fn pings(f: &mut Formatter<'_>, scene: &str, pings: &Pings) -> fmt::Result {
     if pings.total == 0 || pings.by_second.len() < SECONDS_OF_PINGS {
         return Ok(());
     }
@@ -137,46 +189,51 @@ fn pings(f: &mut fmt::Formatter<'_>, scene: &str, pings: &Pings) -> fmt::Result 
         f,
         "  pings        {} in {} s of `{scene}`; a second: least {}, mean {:.1}, most {} \
          ({:.2} of the mean)",
-        Grouped(pings.total),
+        count(pings.total),
         pings.by_second.len(),
-        Grouped(pings.min_per_second),
+        count(pings.min_per_second),
         pings.mean_per_second,
-        Grouped(pings.max_per_second),
+        count(pings.max_per_second),
         pings.worst_over_mean
     )
 }
 
-fn accounts(f: &mut fmt::Formatter<'_>, server: &ServerAccounts) -> fmt::Result {
+fn accounts(f: &mut Formatter<'_>, server: &ServerAccounts) -> fmt::Result {
     write!(f, "  server CPU   {:.0} % of its cores", 100.0 * server.cpu_share)?;
-    if let Some(cost) = server.cpu_us_per_message {
-        write!(f, ", {cost:.2} us a message")?;
-    }
-    if let Some(cost) = server.cpu_us_per_delivery {
-        write!(f, ", {cost:.2} us a delivery")?;
-    }
-    if let Some(cost) = server.cpu_us_per_connect {
-        write!(f, ", {cost:.1} us a connection opened")?;
+    let costs = [
+        (server.cpu_us_per_message, "message"),
+        (server.cpu_us_per_delivery, "delivery"),
+        (server.cpu_us_per_connect, "connection opened"),
+    ];
+    for (cost, what) in costs {
+        if let Some(cost) = cost {
+            write!(f, ", {cost:.2} us a {what}")?;
+        }
     }
     writeln!(f)?;
-    writeln!(
+    write!(
         f,
         "  server RSS   {} before, {} open, {} after measuring: {:.0} bytes a connection",
-        Mebibytes(server.rss_before_bytes),
-        Mebibytes(server.rss_open_bytes),
-        Mebibytes(server.rss_bytes),
+        mebibytes(server.rss_before_bytes),
+        mebibytes(server.rss_open_bytes),
+        mebibytes(server.rss_bytes),
         server.rss_bytes_per_connection
-    )
+    )?;
+    match server.kernel_bytes_per_connection {
+        Some(kernel) => writeln!(f, "; kernel {} more", Quantity::Bytes.text(kernel)),
+        None => writeln!(f),
+    }
 }
 
-fn lifecycle(f: &mut fmt::Formatter<'_>, scenes: &[SceneReport]) -> fmt::Result {
+fn lifecycle(f: &mut Formatter<'_>, scenes: &[SceneReport]) -> fmt::Result {
     writeln!(f, "\n  scene                  seconds      open  server RSS  bytes a connection")?;
     for scene in scenes {
-        let (name, seconds, open) = (scene.name, scene.seconds, Grouped(scene.open));
+        let (name, seconds, open) = (scene.name, scene.seconds, count(scene.open));
         write!(f, "  {name:<20} {seconds:>9.2} {open:>9}")?;
         if let (Some(rss), Some(each)) =
             (scene.server_rss_bytes, scene.server_rss_bytes_per_connection)
         {
-            let rss = Mebibytes(rss).to_string();
+            let rss = mebibytes(rss);
             write!(f, "  {rss:>10}  {each:>18.0}")?;
         }
         writeln!(f)?;
@@ -184,22 +241,27 @@ fn lifecycle(f: &mut fmt::Formatter<'_>, scenes: &[SceneReport]) -> fmt::Result 
     writeln!(f)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_and_padded() {
-        assert_eq!(Grouped(0).to_string(), "0");
-        assert_eq!(Grouped(999).to_string(), "999");
-        assert_eq!(Grouped(1_234_567).to_string(), "1,234,567");
-        assert_eq!(format!("{:>7}", Grouped(1_000)), "  1,000");
+fn search_table(f: &mut Formatter<'_>, search: &SearchReport) -> fmt::Result {
+    let load = |load: f64| count(load.round() as u64);
+    writeln!(f, "\n         {:<12} messages/s        p50        p99  server us", search.over)?;
+    for step in &search.steps {
+        let (name, messages) = (load(step.load), count(step.messages_per_second.round() as u64));
+        let word = if step.kept { "kept" } else { "not" };
+        write!(f, "  {word:<5}{name:>12} {messages:>12}")?;
+        for value in step.latency_us.iter().flat_map(|l| [l.p50, l.p99]) {
+            write!(f, " {:>10}", micros(value))?;
+        }
+        if let Some(cost) = step.cpu_us_per_message {
+            write!(f, " {cost:>10.2}")?;
+        }
+        writeln!(f)?;
     }
-
-    #[test]
-    fn latencies_take_the_unit_that_suits() {
-        assert_eq!(Micros(7.4).to_string(), "7 us");
-        assert_eq!(Micros(12_345.0).to_string(), "12.35 ms");
-        assert_eq!(Micros(1_500_000.0).to_string(), "1.50 s");
+    let keep = search.keep.join(", ");
+    match (search.best, search.too_much) {
+        (Some(best), Some(bound)) => {
+            writeln!(f, "  found: {keep} up to {}, not at {}", load(best), load(bound))
+        }
+        (Some(best), None) => writeln!(f, "  found: {keep} up to {} at least", load(best)),
+        (None, _) => writeln!(f, "  found: {keep} at no load that was tried"),
     }
 }
