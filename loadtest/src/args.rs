@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::generator::zombies;
 use crate::units;
 
 /// Drives a WebSocket server with very many connections and measures it.
@@ -60,6 +61,19 @@ pub enum Scenario {
         /// Messages a second, all publishers together; latency counts from the intended time
         #[arg(long, default_value_t = 20.0, value_name = "R")]
         rate: f64,
+    },
+    /// Peers that go wrong beside an echo in a closed loop: how soon does the server notice each?
+    /// (--duration does not apply: it ends when all are noticed, or watched long enough)
+    Zombies {
+        /// Flags of every scenario.
+        #[command(flatten)]
+        load: Load,
+        /// What is sent by the connections that behave.
+        #[command(flatten)]
+        message: Message,
+        /// What goes wrong, and by when the server claims to notice.
+        #[command(flatten)]
+        zombies: zombies::Flags,
     },
     /// Open, idle, echo, large messages, close, others come: the server's memory after each
     Lifecycle {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::args::{CommandLine, Load, Message, Output, Scenario};
 use crate::error::Failure;
+use crate::generator::zombies::{Crowd, Flags};
 use crate::script::{self, Idle, Scene};
 use crate::sources::Sources;
 use crate::sys;
@@ -72,6 +73,8 @@ pub struct Plan {
     pub text: bool,
     /// Large messages, where the script has any.
     pub bulk: Option<Bulk>,
+    /// Peers that go wrong, where the script has any.
+    pub zombies: Option<Crowd>,
     /// Makes contents repeatable.
     pub seed: u64,
     /// The process whose accounts are read.
@@ -112,6 +115,9 @@ impl Plan {
                 let base = Plan::base("broadcast", load, message, script)?;
                 Ok(Plan { traffic: Traffic::FanOut { publishers, rate }, ..base })
             }
+            Scenario::Zombies { load, message, zombies } => {
+                Plan::with_zombies(load, message, zombies)
+            }
             Scenario::Lifecycle {
                 load,
                 pause,
@@ -132,6 +138,27 @@ impl Plan {
                 Ok(Plan { bulk: Some(bulk), ..Plan::base("lifecycle", load, word, script)? })
             }
         }
+    }
+
+    /// Zombies need descriptors and ports like the connections that behave.
+    fn with_zombies(load: Load, message: Message, flags: Flags) -> Result<Plan, Failure> {
+        let healthy = load.connections;
+        let crowd = Crowd::resolve(flags, healthy)?;
+        if healthy == 0 || healthy > 1 << 24 {
+            return Err(Failure::Usage("--connections is 1 to 16777216".to_owned()));
+        }
+        if let Some(rate) = load.connect_rate {
+            positive("--connect-rate", rate)?;
+        }
+        let others = crowd.count > crowd.resets();
+        let longest = crowd.longest(load.connect_rate, load.connect_timeout);
+        let script = script::zombies(load.warmup, crowd.resets() > 0, others, longest);
+        let load = Load { connections: healthy + crowd.count, ..load };
+        let base = Plan::base("zombies", load, message, script)?;
+        if base.is_plain_tcp() {
+            return Err(Failure::Usage("zombies need a WebSocket server: use ws://".to_owned()));
+        }
+        Ok(Plan { connections: healthy, zombies: Some(crowd), ..base })
     }
 
     fn base(
@@ -171,6 +198,7 @@ impl Plan {
             size: message.size,
             text: !message.binary,
             bulk: None,
+            zombies: None,
             seed: load.seed,
             server_pid: load.server_pid,
             output: load.output,
@@ -268,6 +296,8 @@ mod tests {
             "x echo --url ws://127.0.0.1:1/ --connect-rate -5",
             "x echo --url wss://127.0.0.1:1/",
             "x lifecycle --url ws://127.0.0.1:1/ --fragment 0",
+            "x zombies --url tcp://127.0.0.1:1",
+            "x zombies --url ws://127.0.0.1:1/ --zombies 0",
         ] {
             let line =
                 CommandLine::try_parse_from(wrong.replace("-rate -5", "-rate=-5").split(' '));

@@ -20,6 +20,10 @@ pub enum Act {
     EchoOnce,
     /// Some connections send one large fragmented message each. Done when each has its answer.
     Bulk,
+    /// As `Echo`, beside peers that reset their connections. Done when the server has got over it.
+    Resets,
+    /// As `Echo`, beside peers that go wrong. Done when each was noticed, or watched long enough.
+    Zombies,
     /// Nothing new is sent. Done when nothing is in flight.
     Settle,
     /// Connections are closed. Done when none is left.
@@ -84,6 +88,21 @@ pub fn echo(warmup: Duration, duration: Duration) -> Vec<Scene> {
         Scene::until_done("settle", Act::Settle, SETTLE),
         close("close"),
     ]
+}
+
+/// As [`echo`], beside peers that go wrong; `resets` and `others` say whether any reset their
+/// connections and whether any do anything else.
+pub fn zombies(warmup: Duration, resets: bool, others: bool, at_most: Duration) -> Vec<Scene> {
+    let mut scenes = vec![open("open"), Scene::timed("warmup", Act::Echo, warmup)];
+    if resets {
+        let scene = Scene::until_done("resets", Act::Resets, at_most);
+        scenes.push(Scene { measured: !others, ..scene });
+    }
+    if others {
+        scenes.push(Scene::until_done("zombies", Act::Zombies, at_most).measured());
+    }
+    scenes.extend([Scene::until_done("settle", Act::Settle, SETTLE), close("close")]);
+    scenes
 }
 
 /// As [`echo`], with messages from few to all.
@@ -168,6 +187,9 @@ mod tests {
                 Idle { speak_then_hold: Some(second), final_echo: true, mute: false },
             ),
             lifecycle(second, second, second),
+            zombies(second, true, true, second),
+            zombies(second, true, false, second),
+            zombies(second, false, true, second),
         ];
         for scenes in scripts {
             assert_eq!(scenes.first().map(|scene| scene.act), Some(Act::Open));

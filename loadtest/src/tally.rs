@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hdrhistogram::Histogram;
 
+use crate::generator::zombies::Observed;
+
 /// What can go wrong with one connection or message. The run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -29,11 +31,17 @@ pub enum ErrorKind {
     Missing,
     /// No answer until the end of the scene that asked for one.
     Unanswered,
+    /// A peer that was to go wrong never came so far.
+    ZombieUnopened,
+    /// The server noticed a peer that goes wrong later than it claims.
+    ZombieLate,
+    /// The server did not notice a peer that goes wrong.
+    ZombieUnnoticed,
 }
 
 impl ErrorKind {
     /// All kinds, in the order of their counters.
-    pub const ALL: [ErrorKind; 10] = [
+    pub const ALL: [ErrorKind; 13] = [
         ErrorKind::Connect,
         ErrorKind::ConnectTimeout,
         ErrorKind::Refused,
@@ -44,7 +52,14 @@ impl ErrorKind {
         ErrorKind::OutOfOrder,
         ErrorKind::Missing,
         ErrorKind::Unanswered,
+        ErrorKind::ZombieUnopened,
+        ErrorKind::ZombieLate,
+        ErrorKind::ZombieUnnoticed,
     ];
+
+    /// Those that are not about connections that behave.
+    pub const ZOMBIES: [ErrorKind; 3] =
+        [ErrorKind::ZombieUnopened, ErrorKind::ZombieLate, ErrorKind::ZombieUnnoticed];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
@@ -59,6 +74,9 @@ impl ErrorKind {
             ErrorKind::OutOfOrder => "out_of_order",
             ErrorKind::Missing => "missing",
             ErrorKind::Unanswered => "unanswered",
+            ErrorKind::ZombieUnopened => "zombie_unopened",
+            ErrorKind::ZombieLate => "zombie_late",
+            ErrorKind::ZombieUnnoticed => "zombie_unnoticed",
         }
     }
 }
@@ -176,6 +194,8 @@ pub struct Findings {
     pub pings_by_second: Vec<u64>,
     /// What went wrong.
     pub errors: ErrorCounts,
+    /// What was seen of peers that go wrong.
+    pub zombies: Observed,
 }
 
 impl Default for Findings {
@@ -183,7 +203,13 @@ impl Default for Findings {
         // Three digits, as latency tables show; it grows with the longest latency seen.
         let latency = Histogram::new(3).expect("three digits are legal");
         let reaped = latency.clone();
-        Findings { latency, reaped, pings_by_second: Vec::new(), errors: ErrorCounts::default() }
+        Findings {
+            latency,
+            reaped,
+            pings_by_second: Vec::new(),
+            errors: ErrorCounts::default(),
+            zombies: Observed::default(),
+        }
     }
 }
 
@@ -199,6 +225,7 @@ impl Findings {
             *mine += theirs;
         }
         self.errors.merge(&other.errors);
+        self.zombies.merge(&other.zombies);
     }
 
     /// Counts a ping in the second it came.

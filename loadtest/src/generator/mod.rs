@@ -12,6 +12,7 @@ mod ledger;
 mod publish;
 mod receive;
 mod work;
+pub mod zombies;
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -33,6 +34,7 @@ use crate::wire::payload::{Payloads, Stamp};
 use client::{Client, Ended};
 use ledger::{Ledger, PUBLISHED_WINDOW};
 use work::Work;
+use zombies::Zombies;
 
 /// Bytes received in one recv at most.
 const BUFFER: usize = 64 * 1024;
@@ -102,6 +104,7 @@ pub struct Generator {
     /// Slots that had more to read than one turn gives them, and whether the peer has closed its
     /// side: no event will say either again.
     unread: Vec<(usize, bool)>,
+    zombies: Option<Zombies>,
 }
 
 impl Generator {
@@ -125,6 +128,7 @@ impl Generator {
         let ledger = Ledger::new(Arc::clone(&shared), thread);
         let (fleet, scratch, unread) = (Slab::new(), Vec::new(), Vec::new());
         let buffer = vec![0; BUFFER].into_boxed_slice();
+        let zombies = Zombies::new(&shared, thread, poll.registry())?;
         Ok(Generator {
             shared,
             thread,
@@ -138,6 +142,7 @@ impl Generator {
             buffer,
             scratch,
             unread,
+            zombies,
         })
     }
 
@@ -147,12 +152,16 @@ impl Generator {
         loop {
             let scene = self.shared.scene.load(Ordering::Acquire);
             if scene >= self.shared.plan.script.len() {
+                if let Some(zombies) = self.zombies.take() {
+                    self.ledger.findings.merge(&zombies.finish());
+                }
                 return Ok(self.ledger.findings);
             }
             if scene != self.scene {
                 self.enter(scene);
             }
             let wait = if self.unread.is_empty() { self.patience() } else { Duration::ZERO };
+            let wait = wait.min(self.zombie_patience());
             match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return Err(Failure::System { what: "cannot poll", source: error });
@@ -167,6 +176,10 @@ impl Generator {
                 if event.token() == ALARM {
                     continue;
                 }
+                if zombies::owns(event.token()) {
+                    self.zombie_event(event);
+                    continue;
+                }
                 if event.is_writable() {
                     self.writable(slot)?;
                 }
@@ -174,6 +187,7 @@ impl Generator {
                     self.readable(slot, event.is_read_closed())?;
                 }
             }
+            self.zombie_turn()?;
             self.work()?;
         }
     }

@@ -11,6 +11,7 @@ use super::bulk::BulkWork;
 use super::client::{Client, Stage};
 use super::dial::{self, Undialled};
 use super::publish::Schedule;
+use super::zombies::Zombies;
 use super::{Generator, IDLE_WAIT, append_control, append_message};
 use crate::error::Failure;
 use crate::plan::Traffic;
@@ -94,12 +95,12 @@ impl Generator {
         self.scene = scene;
         self.work = match (act, std::mem::replace(&mut self.work, Work::Nothing)) {
             // From the warm-up into the measurement the load goes on as it is.
-            (Act::Echo, work @ Work::Echoing { .. }) => work,
+            (Act::Echo | Act::Resets | Act::Zombies, work @ Work::Echoing { .. }) => work,
             (Act::Publish, work @ Work::Publishing(_)) => work,
             (Act::Open, _) => {
                 Work::Opening(Opening { begun: 0, pending: 0, since: now, next_check: now })
             }
-            (Act::Echo, _) => Work::Echoing { next: 0 },
+            (Act::Echo | Act::Resets | Act::Zombies, _) => Work::Echoing { next: 0 },
             (Act::EchoOnce, _) => Work::EchoingOnce { next: 0 },
             (Act::Publish, _) => Work::Publishing(Schedule::new(&self.fleet, &self.shared, now)),
             (Act::Bulk, _) => {
@@ -112,6 +113,9 @@ impl Generator {
             (Act::Hold, _) => Work::Nothing,
             (Act::Mute, _) => Work::Mute,
         };
+        if let Some(zombies) = &mut self.zombies {
+            zombies.enter(act, now);
+        }
     }
 
     /// Accounts for what the scene leaves undone.
@@ -207,7 +211,7 @@ impl Generator {
             Work::Settling => self.missing() == 0,
             Work::Closing { .. } => self.close_some()?,
         };
-        if done {
+        if done && self.zombies.as_ref().is_none_or(Zombies::is_done) {
             self.ledger.tally().scenes_done.store(self.scene + 1, Ordering::Release);
         }
         Ok(())

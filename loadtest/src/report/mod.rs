@@ -2,6 +2,7 @@
 //! Not the measuring: every number here comes from `conductor` and `tally`.
 
 mod text;
+mod zombies;
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,9 @@ pub struct Report {
     /// Silent connections that the server hung up on, where the scenario makes them silent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaped: Option<Reaped>,
+    /// Peers that went wrong, where the scenario has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zombies: Option<zombies::Zombies>,
     /// The server process, where `--server-pid` names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerAccounts>,
@@ -218,6 +222,7 @@ impl Report {
             latency_us: latency(outcome),
             pings: pings(outcome, measured),
             reaped: reaped(outcome, measured),
+            zombies: zombies::of(outcome),
             server: server(outcome, opening, measured, messages, fan_out.then_some(received)),
             generator: generator(outcome, measured, received),
             scenes: scenes(outcome),

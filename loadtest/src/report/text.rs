@@ -78,6 +78,9 @@ impl fmt::Display for Report {
             accounts(f, server)?;
         }
         writeln!(f, "  generator    {:.0} % of its CPU", 100.0 * self.generator.cpu_share)?;
+        if let Some(zombies) = &self.zombies {
+            write!(f, "{zombies}")?;
+        }
         if self.scenario == "lifecycle" {
             lifecycle(f, &self.scenes)?;
         }
