@@ -75,6 +75,9 @@ pub fn echo(seed: u64) -> Vec<u8> {
     bytes
 }
 
+/// The first byte of a pong: a sign of life that asks for nothing.
+pub const LIFE: &[u8] = &[0x80 | Opcode::Pong as u8];
+
 /// A close frame's code as it stands on the wire; 1005 where it has none (RFC 6455 section 7.4.1).
 pub fn close_code(payload: &[u8]) -> u16 {
     match *payload {

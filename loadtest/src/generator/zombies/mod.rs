@@ -36,6 +36,7 @@ use crate::server::Server;
 use crate::sys;
 use crate::tally::{ErrorKind, Findings};
 
+use observed::Sign;
 use peer::{Left, Over, Peer, Props, Readiness};
 use resets::{Cue, Resets};
 use socket::Socket;
@@ -302,7 +303,10 @@ impl Zombies {
             Over::Noticed(sign) => {
                 let after = peer.astray(now);
                 let claims = &self.crowd().claims;
-                let late = after > claims.deadline(peer.kind, peer.sent()) + claims.grace;
+                let due = claims.deadline(peer.kind, peer.sent()) + claims.grace;
+                // Gone at the time of asking, which comes a little after the last moment.
+                let late = after > due && sign != Sign::Gone;
+                let after = if sign == Sign::Gone { due } else { after };
                 self.findings.zombies.of_mut(peer.kind).notice(after, sign, late);
             }
             Over::Unopened(why) => self.unopened(peer.kind, &why),

@@ -20,6 +20,8 @@ pub enum Sign {
     Reset,
     /// Bytes that are no answer of a WebSocket server.
     Noise,
+    /// The server had let go of it when at last it spoke: it was noticed before.
+    Gone,
     /// The server's process gave the descriptor back.
     Descriptor,
 }
@@ -32,6 +34,7 @@ impl fmt::Display for Sign {
             Sign::Http(status) => write!(f, "http {status}"),
             Sign::Fin => write!(f, "fin"),
             Sign::Reset => write!(f, "reset"),
+            Sign::Gone => write!(f, "gone when asked"),
             Sign::Noise => write!(f, "noise"),
             Sign::Descriptor => write!(f, "descriptor closed"),
         }

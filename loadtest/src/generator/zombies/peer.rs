@@ -20,6 +20,9 @@ const AT_ONCE: usize = 16;
 /// How often a peer that has vanished looks whether something came through.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How soon the answer comes to a vanished peer that speaks up, where the server is gone already.
+const ANSWER: Duration = Duration::from_millis(500);
+
 /// Bytes that a peer which does not read asks for at most: a server that takes more without
 /// sending any has no bound worth waiting for.
 const ASKED_AT_MOST: u64 = 16 << 20;
@@ -104,6 +107,9 @@ pub struct Peer {
     request: Vec<u8>,
     answer: Vec<u8>,
     segments: u32,
+    /// For one that has vanished: when something came through to it, and when it spoke up.
+    stirred: Option<Duration>,
+    spoke_up: Option<Duration>,
 }
 
 impl Peer {
@@ -125,6 +131,8 @@ impl Peer {
             request: Vec::new(),
             answer: Vec::new(),
             segments: 0,
+            stirred: None,
+            spoke_up: None,
         }
     }
 
@@ -133,9 +141,9 @@ impl Peer {
         matches!(self.stage, Stage::Undead)
     }
 
-    /// For how long it has gone wrong.
+    /// For how long it has gone wrong, at `now` or when its end came through.
     pub fn astray(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.began)
+        self.stirred.unwrap_or(now).saturating_sub(self.began)
     }
 
     /// Bytes sent since it went wrong.
@@ -200,11 +208,7 @@ impl Peer {
             return Ok(());
         }
         match self.kind {
-            Kind::Vanish => {
-                self.next_step = props.now + LOOK;
-                let came = self.socket.segments_in().is_ok_and(|count| count != self.segments);
-                if came { Err(Over::Noticed(Sign::Fin)) } else { Ok(()) }
-            }
+            Kind::Vanish => self.look(props),
             Kind::DripHandshake => {
                 let byte = bytes::dripped_head(&self.request, self.dripped as usize);
                 self.drip(&[byte], props)
@@ -217,6 +221,44 @@ impl Peer {
                 self.next_step = Duration::MAX;
                 Ok(())
             }
+        }
+    }
+
+    /// Whether something came through to a peer that has vanished. A reset behind bytes that were
+    /// dropped is questioned by this kernel and confirmed by the other, which readiness then tells;
+    /// what is no reset by the next look is a FIN.
+    ///
+    /// A server that just closes the socket may show neither: its FIN waits behind bytes that are
+    /// never acknowledged. So the peer speaks up once, when it should have been noticed: a server
+    /// whose socket is closed answers with a reset at once, and one that waits is too late anyway.
+    fn look(&mut self, props: &mut Props<'_>) -> Result<(), Over> {
+        let now = props.now;
+        self.next_step = now + LOOK;
+        if self.stirred.is_some() {
+            return Err(Over::Noticed(Sign::Fin));
+        }
+        if self.socket.segments_in().is_ok_and(|count| count != self.segments) {
+            self.stirred = Some(now);
+        } else if self.spoke_up.is_none() {
+            let claims = &props.crowd.claims;
+            let due = self.began + claims.deadline(Kind::Vanish, 0) + claims.grace;
+            if due <= now {
+                self.spoke_up = Some(now);
+                // Where it fails, the reset that readiness tells of has just come.
+                let _ = self.socket.send(bytes::LIFE);
+            } else {
+                self.next_step = due.min(self.next_step);
+            }
+        }
+        Ok(())
+    }
+
+    /// A vanished peer's connection was reset at `now`: by the server's own will, or because it
+    /// had been gone when the peer spoke up?
+    fn reset(&self, now: Duration) -> Sign {
+        match self.spoke_up {
+            Some(spoke_up) if now <= spoke_up + ANSWER => Sign::Gone,
+            _ => Sign::Reset,
         }
     }
 
@@ -311,7 +353,7 @@ impl Peer {
                 Received::Bytes(length) => self.digest(length, props)?,
                 Received::Fin if self.is_undead() => return Err(Over::Noticed(Sign::Fin)),
                 Received::Failed(_) if self.is_undead() => {
-                    return Err(Over::Noticed(Sign::Reset));
+                    return Err(Over::Noticed(self.reset(props.now)));
                 }
                 Received::Fin => {
                     let why = "the server hung up during the upgrade";
