@@ -44,6 +44,22 @@ pub fn drop_all_but_endings(socket: &impl AsRawFd) -> io::Result<()> {
     .map(drop)
 }
 
+/// Undoes [`drop_all_but_endings`]: SO_DETACH_FILTER, socket(7).
+pub fn drop_nothing(socket: &impl AsRawFd) -> io::Result<()> {
+    let ignored: libc::c_int = 0;
+    // SAFETY: the value is a live int and its true size is passed; the kernel does not use it.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_DETACH_FILTER,
+            (&raw const ignored).cast(),
+            size_of_val(&ignored) as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
 /// How many segments have come for this TCP socket and passed its filter: TCP_INFO, tcp(7).
 ///
 /// A FIN behind bytes that were dropped is out of sequence, so that no readiness tells of it; here
@@ -95,6 +111,18 @@ mod tests {
         let error = vanished.read(&mut [0; 16]).expect_err("nothing was received");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         assert!(segments_in(&vanished).is_err() || segments_in(&vanished).expect("read") > before);
+    }
+
+    #[test]
+    fn what_was_dropped_comes_again_once_nothing_is() {
+        let (mut vanished, mut other) = pair();
+        drop_all_but_endings(&vanished).expect("attached");
+        other.write_all(b"again").expect("sent");
+        drop_nothing(&vanished).expect("detached");
+        vanished.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
+        let mut received = [0; 5];
+        vanished.read_exact(&mut received).expect("sent again");
+        assert_eq!(&received, b"again");
     }
 
     #[test]

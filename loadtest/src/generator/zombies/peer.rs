@@ -229,8 +229,9 @@ impl Peer {
     /// what is no reset by the next look is a FIN.
     ///
     /// A server that just closes the socket may show neither: its FIN waits behind bytes that are
-    /// never acknowledged. So the peer speaks up once, when it should have been noticed: a server
-    /// whose socket is closed answers with a reset at once, and one that waits is too late anyway.
+    /// never acknowledged. So the peer speaks up when it should have been noticed: a server whose
+    /// socket is closed answers with a reset at once. One that does not is late, and the peer comes
+    /// back to see what it does in the end.
     fn look(&mut self, props: &mut Props<'_>) -> Result<(), Over> {
         let now = props.now;
         self.next_step = now + LOOK;
@@ -239,15 +240,22 @@ impl Peer {
         }
         if self.socket.segments_in().is_ok_and(|count| count != self.segments) {
             self.stirred = Some(now);
-        } else if self.spoke_up.is_none() {
-            let claims = &props.crowd.claims;
-            let due = self.began + claims.deadline(Kind::Vanish, 0) + claims.grace;
-            if due <= now {
-                self.spoke_up = Some(now);
-                // Where it fails, the reset that readiness tells of has just come.
+            return Ok(());
+        }
+        let claims = &props.crowd.claims;
+        let due = self.began + claims.deadline(Kind::Vanish, 0) + claims.grace;
+        match self.spoke_up {
+            None if due > now => self.next_step = due.min(self.next_step),
+            // Where sending fails, the reset that readiness tells of has just come.
+            None => {
                 let _ = self.socket.send(bytes::LIFE);
-            } else {
-                self.next_step = due.min(self.next_step);
+                self.spoke_up = Some(now);
+                self.next_step = now + ANSWER;
+            }
+            Some(_) => {
+                self.socket.come_back().map_err(|_| Over::Unnoticed)?;
+                let _ = self.socket.send(bytes::LIFE);
+                self.next_step = Duration::MAX;
             }
         }
         Ok(())

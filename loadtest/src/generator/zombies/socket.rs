@@ -103,6 +103,11 @@ impl Socket {
         sys::drop_all_but_endings(&self.stream)
     }
 
+    /// Is there again after [`Socket::vanish`].
+    pub fn come_back(&self) -> io::Result<()> {
+        sys::drop_nothing(&self.stream)
+    }
+
     /// How many segments have come in.
     pub fn segments_in(&self) -> io::Result<u32> {
         sys::segments_in(&self.stream)
