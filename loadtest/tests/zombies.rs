@@ -58,6 +58,17 @@ fn a_peer_that_vanished_finds_out_that_its_server_closed_though_no_fin_can_come(
 }
 
 #[test]
+fn a_vanished_peer_comes_back_to_see_that_its_server_was_late() {
+    // What it says before it comes back is an unfinished frame, which this server ends with 1008.
+    let late = Deadlines { pong: Duration::from_secs(60), ..Deadlines::SHORT };
+    let claims = "--ping-interval 400ms --pong-timeout 400ms --grace 200ms";
+    let report = report(&run(keeping(late), &format!("-c 1 --zombies 2 --mix vanish {claims}")));
+    let found = of_kind(&report, "vanish");
+    assert_eq!((&found["noticed"], &found["late"]), (&2.into(), &2.into()), "{report}");
+    assert_eq!(found["signs"]["close 1008"], 2, "{report}");
+}
+
+#[test]
 fn a_server_that_notices_late_is_told() {
     let late = Deadlines { handshake: Duration::from_millis(1500), ..Deadlines::SHORT };
     let flags = "-c 1 --zombies 2 --mix silent-handshake --handshake-timeout 100ms --grace 100ms";
