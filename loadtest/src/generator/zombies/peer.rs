@@ -20,7 +20,7 @@ const AT_ONCE: usize = 16;
 /// How often a peer that has vanished looks whether something came through.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How soon the answer comes to a vanished peer that speaks up, where the server is gone already.
+/// How soon the server's kernel answers a vanished peer that speaks up, or confirms a reset.
 const ANSWER: Duration = Duration::from_millis(500);
 
 /// Bytes that a peer which does not read asks for at most: a server that takes more without
@@ -202,7 +202,8 @@ impl Peer {
             return Err(Over::Unopened("it did not open in time".to_owned()));
         }
         if self.given_up_at(props.crowd) <= props.now {
-            return Err(Over::Unnoticed);
+            let came = self.stirred.map(|_| Over::Noticed(Sign::Fin));
+            return Err(came.unwrap_or(Over::Unnoticed));
         }
         if self.next_step > props.now {
             return Ok(());
@@ -226,7 +227,7 @@ impl Peer {
 
     /// Whether something came through to a peer that has vanished. A reset behind bytes that were
     /// dropped is questioned by this kernel and confirmed by the other, which readiness then tells;
-    /// what is no reset by the next look is a FIN.
+    /// what is not confirmed soon is a FIN.
     ///
     /// A server that just closes the socket may show neither: its FIN waits behind bytes that are
     /// never acknowledged. So the peer speaks up when it should have been noticed: a server whose
@@ -240,6 +241,7 @@ impl Peer {
         }
         if self.socket.segments_in().is_ok_and(|count| count != self.segments) {
             self.stirred = Some(now);
+            self.next_step = now + ANSWER;
             return Ok(());
         }
         let claims = &props.crowd.claims;
