@@ -29,6 +29,10 @@ pub enum Act {
     Herd,
     /// Connections come and go, and send in bursts, as drawn.
     Mixed,
+    /// As `Rate`, beside peers that reset their connections. Done when the server has got over it.
+    Resets,
+    /// As `Rate`, beside peers that go wrong. Done when each was noticed, or watched long enough.
+    Zombies,
     /// Nothing new is sent. Done when nothing is in flight.
     Settle,
     /// Nothing happens, at once: the conductor looks at what was measured and says how to go on.
@@ -113,6 +117,26 @@ pub fn load(act: Act, rate: f64, warmup: Duration, duration: Duration) -> Vec<Sc
     let mut scenes = vec![open("open")];
     scenes.extend(step(act, rate, warmup, duration));
     scenes.push(close("close"));
+    scenes
+}
+
+/// As [`load`] by the open loop, beside peers that go wrong; `resets` and `others` say whether any
+/// reset their connections and whether any do anything else.
+pub fn zombies(
+    rate: f64,
+    warmup: Duration,
+    (resets, others): (bool, bool),
+    at_most: Duration,
+) -> Vec<Scene> {
+    let mut scenes = vec![open("open"), Scene::timed("warmup", Act::Rate, warmup).at(rate)];
+    if resets {
+        let scene = Scene::until_done("resets", Act::Resets, at_most).at(rate);
+        scenes.push(Scene { measured: !others, ..scene });
+    }
+    if others {
+        scenes.push(Scene::until_done("zombies", Act::Zombies, at_most).at(rate).measured());
+    }
+    scenes.extend([Scene::until_done("settle", Act::Settle, SETTLE), close("close")]);
     scenes
 }
 
@@ -248,6 +272,9 @@ mod tests {
             herd(second, second),
             lifecycle(second, second, second),
             search_step(1.0, 1, second, second).into_iter().chain([close("close")]).collect(),
+            zombies(1.0, second, (true, true), second),
+            zombies(1.0, second, (true, false), second),
+            zombies(1.0, second, (false, true), second),
         ];
         for scenes in scripts {
             assert_eq!(scenes.last().map(|scene| scene.act), Some(Act::Close));

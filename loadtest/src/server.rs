@@ -65,6 +65,24 @@ impl Server {
         Ok(times)
     }
 
+    /// How many descriptors it has open, each counted once for every thread that has it in its
+    /// table: threads may share one or have their own.
+    pub fn descriptors(&self) -> io::Result<u64> {
+        let mut count = 0;
+        for entry in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            let table = entry?.path().join("fd");
+            // The directory's size is their number since Linux 6.2; before, it is 0.
+            count += match fs::metadata(&table) {
+                Ok(metadata) if metadata.len() > 0 => metadata.len(),
+                Ok(_) => fs::read_dir(&table)?.count() as u64,
+                // A thread that ends meanwhile has no table any more.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(count)
+    }
+
     /// How many threads it has, and on how many cores they may run.
     pub fn threads_and_cores(&self) -> io::Result<(u64, u64)> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
@@ -124,6 +142,7 @@ mod tests {
         let (threads, cores) = own.threads_and_cores().expect("status");
         assert!(threads >= 1 && cores >= 1);
         assert!(!own.thread_times().expect("threads").is_empty());
+        assert!(own.descriptors().expect("tables") >= 3);
     }
 
     #[test]

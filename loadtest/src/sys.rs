@@ -1,10 +1,15 @@
 //! The kernel calls that no crate here wraps: descriptor tables, CPU clocks, pinning, a timer.
-//! Not sockets in general: those go through `socket2` and `mio`. All `unsafe` of this crate is here.
+//! Not sockets in general: those go through `socket2` and `mio`. All `unsafe` of this crate is here
+//! and in the folder below.
+
+mod silence;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+pub use silence::{drop_all_but_endings, drop_nothing, segments_in};
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }

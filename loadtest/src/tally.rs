@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hdrhistogram::Histogram;
 
+use crate::generator::zombies::Observed;
+
 /// What can go wrong with one connection or message. The run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -35,11 +37,17 @@ pub enum ErrorKind {
     Unsent,
     /// It dropped and did not come back.
     NotBack,
+    /// A peer that was to go wrong never came so far.
+    ZombieUnopened,
+    /// The server noticed a peer that goes wrong later than it claims.
+    ZombieLate,
+    /// The server did not notice a peer that goes wrong.
+    ZombieUnnoticed,
 }
 
 impl ErrorKind {
     /// All kinds, in the order of their counters.
-    pub const ALL: [ErrorKind; 13] = [
+    pub const ALL: [ErrorKind; 16] = [
         ErrorKind::Connect,
         ErrorKind::ConnectTimeout,
         ErrorKind::Tls,
@@ -53,7 +61,14 @@ impl ErrorKind {
         ErrorKind::Unanswered,
         ErrorKind::Unsent,
         ErrorKind::NotBack,
+        ErrorKind::ZombieUnopened,
+        ErrorKind::ZombieLate,
+        ErrorKind::ZombieUnnoticed,
     ];
+
+    /// Those that are not about connections that behave.
+    pub const ZOMBIES: [ErrorKind; 3] =
+        [ErrorKind::ZombieUnopened, ErrorKind::ZombieLate, ErrorKind::ZombieUnnoticed];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
@@ -71,6 +86,9 @@ impl ErrorKind {
             ErrorKind::Unanswered => "unanswered",
             ErrorKind::Unsent => "unsent",
             ErrorKind::NotBack => "not_back",
+            ErrorKind::ZombieUnopened => "zombie_unopened",
+            ErrorKind::ZombieLate => "zombie_late",
+            ErrorKind::ZombieUnnoticed => "zombie_unnoticed",
         }
     }
 }
@@ -238,6 +256,8 @@ pub struct Findings {
     pub pings_by_slice: Vec<u64>,
     /// What went wrong.
     pub errors: ErrorCounts,
+    /// What was seen of peers that go wrong.
+    pub zombies: Observed,
 }
 
 impl Default for Findings {
@@ -253,6 +273,7 @@ impl Default for Findings {
             pings_by_second: Vec::new(),
             pings_by_slice: vec![0; SLICES],
             errors: ErrorCounts::default(),
+            zombies: Observed::default(),
         }
     }
 }
@@ -272,6 +293,7 @@ impl Findings {
         add_each(&mut self.pings_by_second, &other.pings_by_second);
         add_each(&mut self.pings_by_slice, &other.pings_by_slice);
         self.errors.merge(&other.errors);
+        self.zombies.merge(&other.zombies);
     }
 
     /// Counts a ping in the second it came.

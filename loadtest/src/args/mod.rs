@@ -14,7 +14,7 @@ use crate::units;
 
 pub use scenario::{
     Backoff, Broadcast, Connect, Drop, Echo, Herd, Idle, Lifecycle, Mixed, Over, Rate, Scenario,
-    Search,
+    Search, Zombies,
 };
 
 /// Drives a WebSocket server with very many connections and measures it.

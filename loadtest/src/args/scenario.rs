@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Load, Message};
 use crate::dist::{self, Dist};
+use crate::generator::zombies;
 use crate::threshold::Threshold;
 use crate::units;
 
@@ -26,6 +27,9 @@ pub enum Scenario {
     Connect(Connect),
     /// All connections drop at once and come back as clients do, with backoff and jitter
     Herd(Herd),
+    /// Peers that go wrong beside an open loop of those that behave: how soon does the server notice
+    /// each kind? (--duration does not apply: it ends when all are noticed, or watched long enough)
+    Zombies(Zombies),
     /// Find the highest rate, or the most connections, at which what --keep says still holds
     Search(Search),
     /// Random patterns: sizes, bursts, pauses and lives drawn from distributions
@@ -154,6 +158,23 @@ pub struct Backoff {
     /// Wait at least as long as a refusal's Retry-After says
     #[arg(long)]
     pub heed_retry_after: bool,
+}
+
+/// See [`Scenario::Zombies`].
+#[derive(Args, Debug)]
+pub struct Zombies {
+    /// Flags of every scenario.
+    #[command(flatten)]
+    pub load: Load,
+    /// What is sent by the connections that behave.
+    #[command(flatten)]
+    pub message: Message,
+    /// Messages a second of those that behave, all together
+    #[arg(long, default_value_t = 1_000.0, value_name = "R")]
+    pub rate: f64,
+    /// What goes wrong, and by when the server claims to notice.
+    #[command(flatten)]
+    pub crowd: zombies::Flags,
 }
 
 /// See [`Scenario::Search`].

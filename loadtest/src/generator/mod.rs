@@ -19,6 +19,7 @@ mod receive;
 mod session;
 mod timetable;
 mod work;
+pub mod zombies;
 
 use std::collections::HashMap;
 use std::io;
@@ -44,6 +45,7 @@ use arrivals::Arrivals;
 use client::Client;
 use ledger::{Ledger, PUBLISHED_WINDOW};
 use work::Work;
+use zombies::Zombies;
 
 /// Bytes received in one recv at most.
 const BUFFER: usize = 64 * 1024;
@@ -181,6 +183,7 @@ pub struct Generator {
     /// Slots that had more to read than one turn gives them, and whether the peer has closed its
     /// side: no event will say either again.
     unread: Vec<(usize, bool)>,
+    zombies: Option<Zombies>,
 }
 
 impl Generator {
@@ -202,6 +205,7 @@ impl Generator {
         registered.map_err(Failure::system("cannot poll a timer"))?;
         let payloads = Arc::clone(&plan.payloads);
         let ledger = Ledger::new(Arc::clone(&shared), thread);
+        let zombies = Zombies::new(&shared, thread, poll.registry())?;
         Ok(Generator {
             shared,
             thread,
@@ -219,6 +223,7 @@ impl Generator {
             scratch: Vec::new(),
             partial: HashMap::new(),
             unread: Vec::new(),
+            zombies,
         })
     }
 
@@ -228,6 +233,9 @@ impl Generator {
         loop {
             let number = self.shared.number.load(Ordering::Acquire);
             if number == NO_SCENE {
+                if let Some(zombies) = self.zombies.take() {
+                    self.ledger.findings.merge(&zombies.finish());
+                }
                 self.ledger.hand_over(self.now(), true);
                 return Ok(self.ledger.findings);
             }
@@ -237,6 +245,7 @@ impl Generator {
             }
             self.ledger.hand_over(self.now(), false);
             let wait = if self.unread.is_empty() { self.patience() } else { Duration::ZERO };
+            let wait = wait.min(self.zombie_patience());
             match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return Err(Failure::System { what: "cannot poll", source: error });
@@ -251,6 +260,10 @@ impl Generator {
                 if event.token() == ALARM {
                     continue;
                 }
+                if zombies::owns(event.token()) {
+                    self.zombie_event(event);
+                    continue;
+                }
                 if event.is_writable() {
                     self.writable(slot)?;
                 }
@@ -258,6 +271,7 @@ impl Generator {
                     self.readable(slot, event.is_read_closed())?;
                 }
             }
+            self.zombie_turn()?;
             self.work()?;
         }
     }

@@ -9,6 +9,7 @@ use super::bulk::BulkWork;
 use super::client::Client;
 use super::mixed::Mixer;
 use super::timetable::Timetable;
+use super::zombies::Zombies;
 use super::{BUFFER, Generator, IDLE_WAIT, append_message};
 use crate::error::Failure;
 use crate::plan::Traffic;
@@ -65,6 +66,9 @@ impl Generator {
         self.scene = (number, scene);
         let previous = std::mem::replace(&mut self.work, Work::Nothing);
         self.work = self.begin(scene, previous, now);
+        if let Some(zombies) = &mut self.zombies {
+            zombies.enter(scene.act, now);
+        }
         Ok(())
     }
 
@@ -73,7 +77,7 @@ impl Generator {
         match (scene.act, previous) {
             // From the warm-up into the measurement the load goes on as it is.
             (Act::Echo, work @ Work::Echoing { .. })
-            | (Act::Rate, work @ Work::Pacing(_))
+            | (Act::Rate | Act::Resets | Act::Zombies, work @ Work::Pacing(_))
             | (Act::Publish, work @ Work::Publishing(_))
             | (Act::Churn, work @ Work::Churning)
             | (Act::Mixed, work @ Work::Mixing(_)) => work,
@@ -83,7 +87,7 @@ impl Generator {
             }
             (Act::Echo, _) => Work::Echoing { next: 0 },
             (Act::EchoOnce, _) => Work::EchoingOnce { next: 0 },
-            (Act::Rate, _) => {
+            (Act::Rate | Act::Resets | Act::Zombies, _) => {
                 let open = self.shared.sum(|tally| &tally.open) as u32;
                 Work::Pacing(Timetable::new(self, open, scene.rate, now))
             }
@@ -228,7 +232,7 @@ impl Generator {
             Work::Settling => self.missing() == 0 && self.arrivals.is_over(),
             Work::Closing { .. } => self.close_some()?,
         };
-        if done {
+        if done && self.zombies.as_ref().is_none_or(Zombies::is_done) {
             self.ledger.tally().scenes_done.store(self.scene.0, Ordering::Release);
         }
         Ok(())

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::args::{Backoff, Drop, Load, Match, Output, Over};
 use crate::dist::Dist;
 use crate::error::Failure;
+use crate::generator::zombies::Crowd;
 use crate::script::{Act, Scene};
 use crate::sources::Sources;
 use crate::target::{Scheme, Target};
@@ -123,6 +124,8 @@ pub struct Plan {
     pub backoff: Backoff,
     /// How a herd drops its connections.
     pub drop: Drop,
+    /// Peers that go wrong, where the script has any.
+    pub zombies: Option<Crowd>,
     /// How mixed connections behave, where the script has any.
     pub patterns: Option<Patterns>,
     /// Connections that ping the server while all are held.
@@ -246,6 +249,8 @@ mod tests {
             "echo --url ws://127.0.0.1:1/ --connect-rate=-5",
             "herd --url ws://127.0.0.1:1/ --jitter 2",
             "idle --url tcp://127.0.0.1:1 --final-echo",
+            "zombies --url tcp://127.0.0.1:1",
+            "zombies --url ws://127.0.0.1:1/ --zombies 0",
             "search --url ws://127.0.0.1:1/ --keep p99<5ms --precision 0",
             "search --url ws://127.0.0.1:1/ --keep p99<5ms --start 50 --most 10",
             "lifecycle --url ws://127.0.0.1:1/ --fragment 0",

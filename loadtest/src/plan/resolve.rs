@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::{Bulk, Patterns, Plan, Quest, Traffic, threads};
 use crate::args::{
     Backoff, Broadcast, CommandLine, Connect, Drop, Echo, Herd, Idle, Lifecycle, Load, Match,
-    Message, Mixed, Over, Rate, Scenario, Search,
+    Message, Mixed, Over, Rate, Scenario, Search, Zombies,
 };
 use crate::dist::Dist;
 use crate::error::Failure;
+use crate::generator::zombies::Crowd;
 use crate::report;
 use crate::script::{self, Act, Scene};
 use crate::sources::Sources;
@@ -43,6 +44,7 @@ impl Plan {
             Scenario::Connect(flags) => connect(flags),
             Scenario::Herd(flags) => herd(flags),
             Scenario::Search(flags) => search(flags),
+            Scenario::Zombies(flags) => zombies(flags),
             Scenario::Mixed(flags) => mixed(flags),
             Scenario::Lifecycle(flags) => lifecycle(flags),
         }
@@ -98,6 +100,7 @@ impl Plan {
             bulk: None,
             backoff: Backoff::of_a_usual_client(),
             drop: Drop::Reset,
+            zombies: None,
             patterns: None,
             probes: 0,
             ping_interval: std::time::Duration::from_secs(25),
@@ -256,6 +259,25 @@ fn search(flags: Search) -> Result<Plan, Failure> {
     let keep = keep.into_iter().flatten().collect();
     let quest = Quest { over, keep, start, most, precision, tries, rate, warmup, duration };
     Ok(Plan { quest: Some(quest), ..base })
+}
+
+/// Zombies need descriptors and ports like the connections that behave.
+fn zombies(flags: Zombies) -> Result<Plan, Failure> {
+    let Zombies { load, message, rate, crowd } = flags;
+    check_load(&load)?;
+    positive("--rate", rate)?;
+    let healthy = load.connections;
+    let crowd = Crowd::resolve(crowd, healthy)?;
+    let others = crowd.count > crowd.resets();
+    let longest = crowd.longest(load.connect_rate, load.connect_timeout);
+    let kinds = (crowd.resets() > 0, others);
+    let script = script::zombies(rate, load.warmup, kinds, longest);
+    let load = Load { connections: healthy + crowd.count, ..load };
+    let base = Plan::base("zombies", load, &message, script)?;
+    if base.is_plain_tcp() {
+        return usage("zombies need a WebSocket server: use ws:// or wss://");
+    }
+    Ok(Plan { connections: healthy, zombies: Some(crowd), ..base })
 }
 
 fn mixed(flags: Mixed) -> Result<Plan, Failure> {

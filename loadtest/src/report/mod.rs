@@ -12,6 +12,7 @@ pub mod series;
 mod slices;
 mod sum;
 mod text;
+mod zombies;
 
 use std::collections::BTreeMap;
 
@@ -73,6 +74,9 @@ pub struct Report {
     /// Silent connections that the server hung up on, where the scenario makes them silent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaped: Option<Reaped>,
+    /// Peers that went wrong, where the scenario has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zombies: Option<zombies::Zombies>,
     /// The server process, where `--server-pid` names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerAccounts>,

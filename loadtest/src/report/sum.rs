@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 
 use super::{
     Errors, GeneratorAccounts, HerdReport, Latency, Pings, Reach, Reaped, Report, SceneReport,
-    SearchReport, ServerAccounts, StepReport,
+    SearchReport, ServerAccounts, StepReport, zombies,
 };
 use crate::args::Over;
 use crate::conductor::{Outcome, Played, Step, keeps_pace};
@@ -63,6 +63,7 @@ impl Report {
             search: search(outcome),
             pings: pings(outcome, measured),
             reaped: reaped(outcome, measured),
+            zombies: zombies::of(outcome),
             server: server(outcome, opening, measured, messages, fan_out.then_some(received)),
             generator: generator(outcome, measured, received),
             scenes: scenes(outcome),

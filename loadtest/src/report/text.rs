@@ -47,6 +47,9 @@ impl fmt::Display for Report {
             accounts(f, server)?;
         }
         writeln!(f, "  generator    {}", self.generator_line())?;
+        if let Some(zombies) = &self.zombies {
+            write!(f, "{zombies}")?;
+        }
         if self.scenario == "lifecycle" {
             lifecycle(f, &self.scenes)?;
         }

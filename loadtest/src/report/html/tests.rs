@@ -47,6 +47,7 @@ fn bare() -> Report {
         search: None,
         pings: pings(Vec::new()),
         reaped: None,
+        zombies: None,
         server: None,
         generator: GeneratorAccounts {
             cpu_seconds: 0.0,
