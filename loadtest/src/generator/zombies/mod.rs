@@ -227,7 +227,11 @@ impl Zombies {
                         self.begin(Kind::Reset, nth, now)?;
                     }
                 }
-                Cue::Reset => self.peers.clear(),
+                Cue::Reset => {
+                    self.peers.clear();
+                    // That took a while: what the next look sees is of the next turn's time.
+                    self.next_cue = now + Duration::from_micros(1);
+                }
                 Cue::Wait(until) => self.next_cue = until.max(now + Duration::from_micros(1)),
                 Cue::Over => return Ok(()),
             }
