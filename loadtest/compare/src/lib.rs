@@ -1,8 +1,11 @@
-//! What the plain TCP floors share: listening sockets and descriptor tables.
+//! What the plain TCP floors share: listening sockets, descriptor tables, clocks, deadlines.
 //! Not a server by itself; each is a program of its own in `src/bin`.
+
+pub mod buckets;
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -39,4 +42,14 @@ pub fn unshare_descriptors() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// The CPU time that this process has used, all threads.
+pub fn own_cpu_time() -> io::Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a live timespec that the kernel fills.
+    if unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32))
 }

@@ -1,0 +1,1 @@
+"""The parts of `run`: workloads, peers, servers, measurements, tables and the plot."""
