@@ -7,8 +7,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{process, thread};
 
 use clap::Parser;
 use mio::net::{TcpListener, TcpStream};
@@ -73,11 +73,16 @@ fn main() -> io::Result<()> {
     let mut threads = Vec::new();
     for _ in 0..flags.threads {
         let flags = flags.clone();
-        let reactor = move || Reactor::new(&flags)?.run();
-        threads.push(thread::spawn(reactor));
+        threads.push(thread::spawn(move || {
+            // One reactor alone would leave its share of the connections hanging: all end.
+            if let Err(error) = Reactor::new(&flags).and_then(|mut reactor| reactor.run()) {
+                eprintln!("tcp-heartbeat: {error}");
+                process::exit(1);
+            }
+        }));
     }
     for thread in threads {
-        thread.join().expect("a reactor panicked")?;
+        thread.join().expect("a reactor panicked");
     }
     Ok(())
 }
