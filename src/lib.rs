@@ -64,4 +64,4 @@ pub mod server;
 pub use crate::conn::CloseReason;
 pub use crate::handler::{Connection, Handler, Opening, Reject};
 pub use crate::proto::{Kind, Message, Peer};
-pub use crate::server::{Publisher, Running, Server, StartError};
+pub use crate::server::{Drainer, Publisher, Running, Server, StartError};
