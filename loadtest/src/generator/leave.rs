@@ -44,7 +44,12 @@ impl Generator {
     }
 
     /// In a herd those that do not get through at once are what is measured, not errors.
-    fn count_loss(&mut self, was_open: bool, kind: ErrorKind, detail: &dyn std::fmt::Display) {
+    pub(super) fn count_loss(
+        &mut self,
+        was_open: bool,
+        kind: ErrorKind,
+        detail: &dyn std::fmt::Display,
+    ) {
         if matches!(self.work, Work::Herding { .. }) && !was_open {
             self.ledger.findings.failed_attempts += 1;
             self.ledger.findings.refused_attempts += u64::from(kind == ErrorKind::Refused);
@@ -124,22 +129,28 @@ impl Generator {
         }
         let now = self.now();
         let plan = &self.shared.plan;
-        let away = match (&self.work, plan.patterns) {
-            (Work::Mixing(_), Some(patterns)) => {
-                patterns.away.time(scramble(plan.seed ^ now.as_nanos() as u64))
+        // Who leaves of its own will is not in trouble.
+        match (&self.work, &plan.patterns) {
+            (Work::Churning, _) if was_open => self.arrivals.come_at(now, client.id, 0),
+            (Work::Mixing(_), Some(patterns)) if was_open => {
+                let away = patterns.away.time(scramble(plan.seed ^ now.as_nanos() as u64));
+                self.arrivals.come_at(now + away, client.id, 0);
             }
-            _ => Duration::ZERO,
-        };
-        let (wait, attempts) = match &self.work {
-            // Who leaves of its own will is not in trouble.
-            Work::Churning | Work::Mixing(_) if was_open => (away, 0),
-            _ => {
-                let pause = arrivals::pause(&plan.backoff, client.id, client.attempts, plan.seed);
-                let asked = retry_after.filter(|_| plan.backoff.heed_retry_after);
-                (pause.max(asked.unwrap_or_default()), client.attempts.saturating_add(1))
-            }
-        };
-        self.arrivals.come_at(now + wait, client.id, attempts);
+            _ => self.come_back_later(client.id, client.attempts, retry_after),
+        }
+    }
+
+    /// Connection `id` comes back after a pause, since it has failed after so many `attempts`.
+    pub(super) fn come_back_later(
+        &mut self,
+        id: u32,
+        attempts: u16,
+        retry_after: Option<Duration>,
+    ) {
+        let plan = &self.shared.plan;
+        let pause = arrivals::pause(&plan.backoff, id, attempts, plan.seed);
+        let asked = retry_after.filter(|_| plan.backoff.heed_retry_after).unwrap_or_default();
+        self.arrivals.come_at(self.now() + pause.max(asked), id, attempts.saturating_add(1));
     }
 
     /// All connections drop, in this very turn, and each comes back after a pause of its own.

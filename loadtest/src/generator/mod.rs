@@ -73,8 +73,9 @@ pub struct Shared {
     pub tallies: Vec<Tally>,
     /// What each thread measured and nobody has taken yet.
     pub latencies: Vec<Mutex<Latencies>>,
-    /// The scene that is on, and its number.
-    stage: Mutex<Scene>,
+    /// The number of the scene that is on, and itself.
+    stage: Mutex<(usize, Scene)>,
+    /// The same number, for a look in passing.
     number: AtomicUsize,
     /// How many connections a broadcast is to reach.
     audience: AtomicU64,
@@ -96,7 +97,7 @@ impl Shared {
             epoch: Instant::now(),
             tallies: (0..plan.threads).map(|_| Tally::default()).collect(),
             latencies: (0..plan.threads).map(|_| Mutex::default()).collect(),
-            stage: Mutex::new(Scene::nothing()),
+            stage: Mutex::new((0, Scene::nothing())),
             number: AtomicUsize::new(0),
             audience: AtomicU64::new(0),
             published: places(),
@@ -108,7 +109,7 @@ impl Shared {
     /// Calls the scene with this number; the first is 1.
     pub fn call(&self, number: usize, scene: Scene) {
         self.audience.store(self.sum(|tally| &tally.open), Ordering::Relaxed);
-        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = scene;
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = (number, scene);
         self.number.store(number, Ordering::Release);
     }
 
@@ -119,8 +120,7 @@ impl Shared {
 
     /// The number of the scene that is on, and itself.
     fn scene(&self) -> (usize, Scene) {
-        let scene = *self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.number.load(Ordering::Acquire), scene)
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn place(stamp: Stamp) -> usize {

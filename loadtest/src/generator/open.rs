@@ -54,7 +54,10 @@ impl Generator {
                 Err(Failure::Unreachable { address: plan.target.address, source })
             }
             Err(Undialled::Connect(source)) => {
-                self.ledger.tell(ErrorKind::Connect, &source);
+                self.count_loss(false, ErrorKind::Connect, &source);
+                if self.arrivals.persistent {
+                    self.come_back_later(id, attempts, None);
+                }
                 Ok(())
             }
         }

@@ -15,6 +15,12 @@ const BUDGET: usize = 64;
 /// The shortest time that the alarm is set for.
 const SOON: Duration = Duration::from_micros(20);
 
+/// The longest; later turns are looked at again then.
+const LONG: Duration = Duration::from_secs(3_600);
+
+/// How soon a publisher is asked again whose socket was full.
+const ASK_AGAIN: Duration = Duration::from_millis(1);
+
 impl Generator {
     /// The timetable of the scene that is on.
     fn timetable(&mut self) -> Option<&mut Timetable> {
@@ -35,11 +41,11 @@ impl Generator {
             };
             let now = self.now();
             if due > now {
-                return self.wake_in((due - now).max(SOON));
+                return self.wake_in((due - now).clamp(SOON, LONG));
             }
             let there = self.fleet.get(slot).is_some_and(|c| c.is_open() && c.id == id);
             if there && !send(self, slot, due)? {
-                return self.wake_in(SOON);
+                return self.wake_in(ASK_AGAIN);
             }
             if let Some(table) = self.timetable() {
                 table.advance();

@@ -39,7 +39,8 @@ impl Timetable {
     pub(super) fn due(&self) -> Option<(usize, u32, Duration)> {
         let (slot, id) = *self.own.get(self.next)?;
         let message = self.round * u64::from(self.connections) + u64::from(id);
-        Some((slot, id, self.start + Duration::from_secs_f64(message as f64 / self.rate)))
+        let after = Duration::try_from_secs_f64(message as f64 / self.rate);
+        Some((slot, id, self.start.saturating_add(after.unwrap_or(Duration::MAX))))
     }
 
     /// The turn that [`Timetable::due`] named was taken.
