@@ -341,13 +341,18 @@ impl Plot {
         let most = values.filter_map(|(_, y)| *y).fold(0.0, f64::max);
         for (level, name) in &self.levels {
             let y = self.y(*level);
-            // Above what is drawn, where nothing is in the way of reading it.
-            let above = self.y(most.max(*level)) - 7.0;
             let (right, name) = (WIDTH - RIGHT, Escaped(name));
+            // Bars go past it: above them, where nothing is in the way of reading it. Lines rise to
+            // it from the left.
+            let (at, above, anchor) = match self.lines.iter().any(|line| line.shape == Shape::Bars)
+            {
+                true => (right, self.y(most.max(*level)) - 7.0, "end"),
+                false => (LEFT + 6.0, y - 7.0, "start"),
+            };
             let _ = writeln!(
                 out,
                 "<path class=\"level\" d=\"M{LEFT} {y:.1}H{right}\"/><text class=\"note\" \
-                 x=\"{right}\" y=\"{above:.1}\" text-anchor=\"end\">{name}</text>"
+                 x=\"{at}\" y=\"{above:.1}\" text-anchor=\"{anchor}\">{name}</text>"
             );
         }
         for note in &self.notes {

@@ -8,6 +8,9 @@ use crate::report::escape::Escaped;
 use crate::report::zombies::{KindReport, Zombies};
 use crate::report::{HerdReport, Latency, Reach, Report, SearchReport, StepReport};
 
+/// A point of a distribution.
+type Point = fn(&Latency) -> f64;
+
 /// What the scenario of this run has to tell beside what all have.
 pub(super) fn of_scenario(report: &Report) -> String {
     let sections = [
@@ -88,7 +91,7 @@ fn step_row(search: &SearchReport, step: &StepReport) -> Vec<String> {
         _ => shown(Quantity::PerSecond, step.load.round()),
     };
     let mark = if step.kept { "\u{2713} kept" } else { "\u{2717} not" };
-    let latency = |point: fn(&Latency) -> f64| match &step.latency_us {
+    let latency = |point: Point| match &step.latency_us {
         Some(latency) => shown(Quantity::Micros, point(latency)),
         None => String::new(),
     };
@@ -128,11 +131,11 @@ fn herd(herd: &HerdReport) -> String {
         ("the last after", seconds(herd.max_seconds)),
     ];
     let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]);
-    section("Herd", &table(&["", ""], rows))
+    section("Herd", &table(&["what", "count or time"], rows))
 }
 
 fn reach(reach: &Reach) -> String {
-    let points: [(&str, fn(&Latency) -> f64); 7] = [
+    let points: [(&str, Point); 7] = [
         ("p50", |latency| latency.p50),
         ("p90", |latency| latency.p90),
         ("p99", |latency| latency.p99),
