@@ -72,8 +72,8 @@ fn every_flag_of_every_scenario_stands_in_the_readme_and_no_other() {
             known.insert(flag.to_owned());
         }
     }
-    // Those of cargo and of `compare/run`.
-    let others = ["release", "quick", "output", "only"];
+    // Those of cargo, of `compare/run` and of the server.
+    let others = ["release", "quick", "output", "only", "reactors"];
     for flag in told {
         assert!(known.contains(flag) || others.contains(&flag), "there is no --{flag}");
     }

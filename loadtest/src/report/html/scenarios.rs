@@ -81,7 +81,13 @@ fn search(search: &SearchReport) -> String {
         "server RSS",
         "why not",
     ];
-    let rows = table(&heads, search.steps.iter().map(|step| step_row(search, step)));
+    let rows: Vec<_> = search.steps.iter().map(|step| step_row(search, step)).collect();
+    // Columns of what was not looked at, or did not happen, are left out.
+    let told = |column: &usize| rows.iter().any(|row| !row[*column].is_empty());
+    let columns: Vec<usize> = (0..heads.len()).filter(told).collect();
+    let heads: Vec<&str> = columns.iter().map(|column| heads[*column]).collect();
+    let row = |row: &Vec<String>| columns.iter().map(|column| row[*column].clone()).collect();
+    let rows = table(&heads, rows.iter().map(row));
     section("Steps of the search", &format!("{}{rows}", paragraph(&found(search))))
 }
 
