@@ -241,7 +241,10 @@ impl Conductor {
         let lasted = (to.at - from.at).as_secs_f64();
         let busiest = busiest(&threads_before, &self.thread_times(&scene));
         let busiest_server_thread = busiest.map(|time| time.as_secs_f64() / lasted);
-        let latency = tally::histogram();
+        // Of two measured scenes in a row the second tells the latencies of both.
+        let before = self.outcome.played.last().filter(|last| last.scene.measured);
+        let before = before.filter(|_| scene.measured);
+        let latency = before.map_or_else(tally::histogram, |last| last.latency.clone());
         let (played, outcome) = (self.outcome.played.len(), &mut self.outcome);
         outcome.played.push(Played {
             scene,

@@ -60,6 +60,7 @@ pub struct Scene {
     /// For how long.
     pub ends: Ends,
     /// Whether this is what the run is about: latencies are recorded, rates and CPU shares taken.
+    /// Where two such scenes follow each other, rates are of the second, latencies of both.
     pub measured: bool,
     /// Messages a second, all threads together; 0 where the act has no rate.
     pub rate: f64,
@@ -130,8 +131,7 @@ pub fn zombies(
 ) -> Vec<Scene> {
     let mut scenes = vec![open("open"), Scene::timed("warmup", Act::Rate, warmup).at(rate)];
     if resets {
-        let scene = Scene::until_done("resets", Act::Resets, at_most).at(rate);
-        scenes.push(Scene { measured: !others, ..scene });
+        scenes.push(Scene::until_done("resets", Act::Resets, at_most).at(rate).measured());
     }
     if others {
         scenes.push(Scene::until_done("zombies", Act::Zombies, at_most).at(rate).measured());
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_script_closes_last_and_measures_once() {
+    fn every_script_closes_last_and_measures_in_one_stretch() {
         let second = Duration::from_secs(1);
         let scripts = [
             load(Act::Echo, 0.0, second, second),
@@ -278,7 +278,8 @@ mod tests {
         ];
         for scenes in scripts {
             assert_eq!(scenes.last().map(|scene| scene.act), Some(Act::Close));
-            assert_eq!(scenes.iter().filter(|scene| scene.measured).count(), 1);
+            let stretches = scenes.chunk_by(|one, next| one.measured == next.measured);
+            assert_eq!(stretches.filter(|stretch| stretch[0].measured).count(), 1);
         }
     }
 }

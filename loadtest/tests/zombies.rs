@@ -4,9 +4,18 @@
 
 mod zombie_server;
 
+use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
-use zombie_server::{Deadlines, Ending, assert_noticed, keeping, oblivious, of_kind, report, run};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
+
+use zombie_server::{
+    Deadlines, Ending, assert_noticed, command, keeping, keeping_over_tls, oblivious, of_kind,
+    report, run, run_at,
+};
 
 /// The deadlines of [`Deadlines::SHORT`], and a grace that a loaded machine keeps.
 const CLAIMS: &str = "--handshake-timeout 1s --ping-interval 500ms --pong-timeout 500ms \
@@ -46,6 +55,30 @@ fn each_kind_is_noticed_by_its_sign_and_the_healthy_do_not_suffer() {
         (&0.into(), &0.into())
     );
     assert!(report["latency_us"]["p99"].as_f64() > Some(0.0), "{report}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn over_tls_each_kind_is_noticed_by_the_same_sign() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a key that fits");
+    let address = keeping_over_tls(Deadlines::SHORT, Arc::new(config));
+    let flags = format!("--insecure -c 2 --zombies 18 --mix {} {CLAIMS}", mix());
+    let output = run_at(&format!("wss://{address}/echo"), &flags);
+    let report = report(&output);
+    for (kind, sign) in SIGNS {
+        assert_noticed(&report, kind, 2, sign);
+    }
+    for kind in ["silent-handshake", "drip-handshake", "no-pong", "vanish", "stop-reading"] {
+        assert!(of_kind(&report, kind)["min_seconds"].as_f64() > Some(0.4), "{kind}: {report}");
+    }
+    assert_eq!(report["errors"]["total"], 0, "{report}");
     assert_eq!(output.status.code(), Some(0));
 }
 
@@ -103,6 +136,36 @@ fn a_server_that_is_full_is_no_server_that_noticed() {
     let output = run(address, &format!("-c 1 --zombies 2 --mix no-pong {CLAIMS}"));
     assert_eq!(output.status.code(), Some(1), "the healthy connection is refused first");
     assert!(String::from_utf8_lossy(&output.stderr).contains("408"));
+}
+
+#[test]
+fn a_run_that_is_ended_before_it_could_judge_has_failed() {
+    let claims = "--ping-interval 60s --pong-timeout 60s";
+    let address = oblivious();
+    let flags = format!("-c 1 --zombies 3 --mix no-pong {claims}");
+    let mut running = command(&format!("ws://{address}/echo"), &flags);
+    let running = running.stdout(Stdio::piped()).spawn().expect("the binary runs");
+    // Long before a zombie is overdue, and after the handler of the signal stands.
+    std::thread::sleep(Duration::from_secs(1));
+    let pid = running.id().to_string();
+    let told = std::process::Command::new("kill").args(["-INT", &pid]).status();
+    assert!(told.is_ok_and(|status| status.success()));
+    let output = running.wait_with_output().expect("the binary ends");
+    let report = report(&output);
+    assert_eq!((&report["interrupted"], &report["zombies"]["unjudged"]), (&true.into(), &3.into()));
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("3 zombies were not judged"), "{warnings}");
+    assert_eq!(output.status.code(), Some(1), "{report}");
+}
+
+#[test]
+fn a_length_that_does_not_apply_is_refused() {
+    let nowhere = "127.0.0.1:9".parse().expect("an address");
+    let output = run(nowhere, "--duration 10s");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--duration") && said.contains("leave it out"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[test]

@@ -28,7 +28,8 @@ pub enum Scenario {
     /// All connections drop at once and come back as clients do, with backoff and jitter
     Herd(Herd),
     /// Peers that go wrong beside an open loop of those that behave: how soon does the server notice
-    /// each kind? (--duration does not apply: it ends when all are noticed, or watched long enough)
+    /// each kind? It ends when all are noticed, or watched long enough
+    #[command(mut_arg("duration", zombies::without_duration))]
     Zombies(Zombies),
     /// Find the highest rate, or the most connections, at which what --keep says still holds
     Search(Search),

@@ -98,11 +98,13 @@ impl Ledger {
         bump(&self.tally().errors, 1);
     }
 
-    /// The measurement begins, or ends.
+    /// The measurement begins or goes on, or ends.
     pub fn measure(&mut self, on: bool, now: Duration) {
         let now = now.as_nanos() as u64;
         if on {
-            self.window = now..u64::MAX;
+            if self.window.end != u64::MAX {
+                self.window = now..u64::MAX;
+            }
         } else {
             self.window.end = self.window.end.min(now);
         }

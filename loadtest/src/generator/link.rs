@@ -2,6 +2,7 @@
 //! Not what the bytes mean (`wire`), nor which certificates are trusted (`tls`).
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -113,6 +114,15 @@ impl Link {
             None => length < room,
             Some(session) => session.is_drained(),
         }
+    }
+
+    /// Says that nothing more will be sent, and goes on receiving: under TLS with a close_notify,
+    /// if the kernel takes it at once, and then with a FIN.
+    pub fn shut_sending(&mut self) -> io::Result<()> {
+        if let Some(session) = &mut self.session {
+            session.close(&self.stream);
+        }
+        self.stream.shutdown(Shutdown::Write)
     }
 
     /// Takes leave before the socket is dropped: under TLS with a close_notify.

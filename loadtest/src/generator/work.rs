@@ -54,7 +54,7 @@ impl Generator {
     /// Leaves the scene that was on and begins another.
     pub(super) fn enter(&mut self, number: usize, scene: Scene) -> Result<(), Failure> {
         let now = self.now();
-        if self.scene.1.measured {
+        if self.scene.1.measured && !scene.measured {
             self.ledger.measure(false, now);
         }
         self.leave(scene.act);

@@ -1,23 +1,31 @@
 //! Which plots a report has, and what each says. A plot without data is left out.
 //! Not how they are drawn; that is `plot`.
 
+mod scenarios;
+
 use super::Report;
-use super::plot::{Axis, Line, Note, Plot, Shape, typographic};
+use super::plot::{Axis, Line, Note, Plot, Shape, Stretch, typographic};
 use super::scale::Scale;
 use super::series::{Heartbeat, MemorySample, Quantile, Series};
 use super::slices::{Slice, slices};
 use crate::quantity::Quantity;
 
+pub(super) use scenarios::found;
+
 /// Latencies further apart than this are drawn on a log scale.
 const FAR_APART: f64 = 20.0;
 /// Sent and received are one line unless they differ by more than this share.
 const SAME: f64 = 0.02;
+/// The axis of plots over the time of the run, on which its scenes are marked.
+const RUN_TIME: &str = "time since the start";
 
 /// All plots that have something to show, in the order in which a reader wants them.
 pub fn charts(report: &Report, series: &Series) -> Vec<Plot> {
     let slices = slices(&series.seconds);
     let [rss, kernel] = memory(&series.memory);
     let all = [
+        scenarios::search(report),
+        scenarios::herd(report, &series.back),
         latencies(report, series),
         latency_over_time(&slices),
         throughput(report, &slices),
@@ -30,7 +38,12 @@ pub fn charts(report: &Report, series: &Series) -> Vec<Plot> {
         server_cpu(&slices),
         server_memory(&slices),
     ];
-    all.into_iter().flatten().collect()
+    let scenes: Vec<Stretch> = report.scenes.iter().map(Stretch::of).collect();
+    let mut plots: Vec<Plot> = all.into_iter().flatten().collect();
+    for plot in plots.iter_mut().filter(|plot| plot.x.label == RUN_TIME) {
+        plot.scenes.clone_from(&scenes);
+    }
+    plots
 }
 
 fn text(quantity: Quantity, value: f64) -> String {
@@ -74,6 +87,7 @@ fn distribution(id: &'static str, title: &'static str, points: &[Quantile]) -> O
         }],
         levels: Vec::new(),
         notes: marked.iter().filter_map(|q| at(*q)).map(note).collect(),
+        scenes: Vec::new(),
     })
 }
 
@@ -134,11 +148,12 @@ fn over_time(
         id,
         title,
         summary: String::new(),
-        x: Axis { label: "time since the start", quantity: Quantity::Seconds, scale: time },
+        x: Axis { label: RUN_TIME, quantity: Quantity::Seconds, scale: time },
         y: Axis { label, quantity, scale },
         lines,
         levels: Vec::new(),
         notes: Vec::new(),
+        scenes: Vec::new(),
     })
 }
 
@@ -294,6 +309,7 @@ fn over_connections(
         }],
         levels: Vec::new(),
         notes: Vec::new(),
+        scenes: Vec::new(),
     })
 }
 
@@ -340,5 +356,6 @@ fn heartbeat(report: &Report, heartbeat: Option<&Heartbeat>) -> Option<Plot> {
         }],
         levels: vec![(mean, format!("mean {}", text(Quantity::Count, mean)))],
         notes: Vec::new(),
+        scenes: Vec::new(),
     })
 }

@@ -16,6 +16,8 @@ use super::{Report, SceneReport};
 use crate::error::Failure;
 use crate::quantity::{Quantity, number};
 
+mod scenarios;
+
 const STYLE: &str = include_str!("html/style.css");
 const HOVER: &str = include_str!("html/hover.js");
 
@@ -85,6 +87,7 @@ fn render(report: &Report, series: &Series, making: &Making<'_>) -> String {
     }
     out.push_str(&headline(report));
     out.push_str(&verdicts(report));
+    out.push_str(&scenarios::of_scenario(report));
     let plots: String = charts(report, series).iter().map(|plot| plot.figure()).collect();
     if !plots.is_empty() {
         let _ = write!(out, "<h2>Plots</h2>\n<div class=\"plots\">\n{plots}</div>\n");
@@ -120,6 +123,10 @@ fn lead(report: &Report) -> String {
 /// How it went, in a few words.
 fn badge(report: &Report) -> String {
     let failed = report.thresholds.iter().filter(|verdict| verdict.failed).count();
+    if report.errors.total == 0 && report.unjudged() > 0 {
+        let unjudged = number(report.unjudged() as f64, 3);
+        return format!("<p class=\"badge bad\">\u{2717} {unjudged} zombies not judged</p>\n");
+    }
     let (class, words) = match (report.errors.total, failed, report.thresholds.len()) {
         (0, 0, 0) => ("ok", "\u{2713} no errors".to_owned()),
         (0, 0, 1) => ("ok", "\u{2713} no errors, the threshold is kept".to_owned()),

@@ -42,15 +42,21 @@ impl Report {
         thresholds.iter().map(judged).collect()
     }
 
-    /// The process's exit code: 1 where errors were counted, else 3 where a threshold failed.
+    /// The process's exit code: 1 where errors were counted or zombies were not judged, else 3 where
+    /// a threshold failed.
     pub fn exit_code(&self) -> ExitCode {
-        if self.errors.total > 0 {
+        if self.errors.total > 0 || self.unjudged() > 0 {
             ExitCode::FAILURE
         } else if self.thresholds.iter().any(|verdict| verdict.failed) {
             ExitCode::from(THRESHOLD_FAILED)
         } else {
             ExitCode::SUCCESS
         }
+    }
+
+    /// Zombies that the run ended before it could judge: it says nothing about the server then.
+    pub fn unjudged(&self) -> u64 {
+        self.zombies.as_ref().map_or(0, |zombies| zombies.unjudged)
     }
 
     /// Errors for each thing that could go wrong: each connection asked for, each message measured.

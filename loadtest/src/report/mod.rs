@@ -265,8 +265,12 @@ pub struct GeneratorAccounts {
 pub struct SceneReport {
     /// Its name.
     pub name: &'static str,
+    /// When it began, in seconds since the start of the run.
+    pub from_seconds: f64,
     /// How long it took.
     pub seconds: f64,
+    /// Whether it is part of the measurement, or of that of one step of a search.
+    pub measured: bool,
     /// Connections open at its end.
     pub open: u64,
     /// Messages that came in it.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use super::SceneReport;
 use super::escape::Escaped;
 use super::scale::{Scale, Tick};
 use crate::quantity::Quantity;
@@ -19,6 +20,8 @@ const BOTTOM: f64 = 46.0;
 const BAR: f64 = 0.86;
 /// About how wide a character of a mark's label is.
 const CHARACTER: f64 = 6.6;
+/// Scenes whose beginnings are nearer than this are not both marked.
+const NARROWEST: f64 = 8.0;
 
 /// One axis.
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ pub enum Shape {
     Dots,
     /// Bars, each around its point.
     Bars,
+    /// A cross at each point, and no line.
+    Crosses,
     /// A tick on the floor at each point, whatever its value: something happened there.
     Marks,
 }
@@ -68,6 +73,27 @@ pub struct Note {
     pub text: String,
 }
 
+/// A stretch of the time across which a plot goes.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it begins.
+    pub from: f64,
+    /// Where it ends.
+    pub to: f64,
+    /// Whether it belongs to the measurement: then it is shaded.
+    pub measured: bool,
+}
+
+impl Stretch {
+    /// A scene, on the clock of the run.
+    pub fn of(scene: &SceneReport) -> Stretch {
+        let (from, measured) = (scene.from_seconds, scene.measured);
+        Stretch { name: scene.name, from, to: from + scene.seconds, measured }
+    }
+}
+
 /// A plot.
 #[derive(Clone, Debug)]
 pub struct Plot {
@@ -87,6 +113,8 @@ pub struct Plot {
     pub levels: Vec<(f64, String)>,
     /// Places pointed out.
     pub notes: Vec<Note>,
+    /// The scenes of the run, where the plot goes across its time.
+    pub scenes: Vec<Stretch>,
 }
 
 impl Axis {
@@ -134,6 +162,7 @@ impl Plot {
             legend = self.legend(),
             points = Escaped(self.points()),
         );
+        self.shade(&mut out);
         self.axes(&mut out);
         for (index, line) in self.lines.iter().enumerate() {
             self.line(&mut out, index, line);
@@ -159,6 +188,7 @@ impl Plot {
         for (index, line) in self.lines.iter().enumerate() {
             let (class, path) = match line.shape {
                 Shape::Marks => ("marks".to_owned(), "M8 9v-8M16 9v-8"),
+                Shape::Crosses => (format!("crosses s{index}"), "M8 1l8 8m0 -8l-8 8"),
                 _ => (format!("line s{index}"), "M1 5H23"),
             };
             let _ = write!(
@@ -169,6 +199,36 @@ impl Plot {
             );
         }
         out + "</ul>\n"
+    }
+
+    /// Shades what was measured, and marks and names the scenes as far as there is room.
+    fn shade(&self, out: &mut String) {
+        let floor = HEIGHT - BOTTOM;
+        let (mut marked, mut named) = (LEFT, f64::NEG_INFINITY);
+        for scene in &self.scenes {
+            let (from, to) = (self.x(scene.from), self.x(scene.to));
+            let (width, height) = (to - from, floor - TOP);
+            if scene.measured && width > 0.0 {
+                let _ = writeln!(
+                    out,
+                    "<rect class=\"measured\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{width:.1}\" \
+                     height=\"{height}\"/>"
+                );
+            }
+            if from >= marked + NARROWEST {
+                let _ = writeln!(out, "<path class=\"border\" d=\"M{from:.1} {TOP}V{floor}\"/>");
+                marked = from;
+            }
+            let name = scene.name.chars().count() as f64 * CHARACTER;
+            if width > name && from > named {
+                let (x, y, name) = (f64::midpoint(from, to), TOP - 4.0, Escaped(scene.name));
+                let _ = writeln!(
+                    out,
+                    "<text class=\"scene\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{name}</text>"
+                );
+                named = from;
+            }
+        }
     }
 
     fn axes(&self, out: &mut String) {
@@ -216,6 +276,7 @@ impl Plot {
         match line.shape {
             Shape::Bars => return self.bars(out, index, line),
             Shape::Marks => return self.marks(out, line),
+            Shape::Crosses => return self.crosses(out, index, line),
             Shape::Line | Shape::Area | Shape::Dots => {}
         }
         let floor = HEIGHT - BOTTOM;
@@ -266,18 +327,32 @@ impl Plot {
         let _ = writeln!(out, "<path class=\"marks\" d=\"{}\"/>", ticks.collect::<String>());
     }
 
+    fn crosses(&self, out: &mut String, index: usize, line: &Line) {
+        let cross = |(x, y): &(f64, Option<f64>)| {
+            let (x, y) = (self.x(*x), self.y((*y)?));
+            Some(format!("M{:.1} {:.1}l8 8m0 -8l-8 8", x - 4.0, y - 4.0))
+        };
+        let crosses: String = line.points.iter().filter_map(cross).collect();
+        let _ = writeln!(out, "<path class=\"crosses s{index}\" d=\"{crosses}\"/>");
+    }
+
     fn levels_and_notes(&self, out: &mut String) {
         let values = self.lines.iter().flat_map(|line| line.points.iter());
         let most = values.filter_map(|(_, y)| *y).fold(0.0, f64::max);
         for (level, name) in &self.levels {
             let y = self.y(*level);
-            // Above what is drawn, where nothing is in the way of reading it.
-            let above = self.y(most.max(*level)) - 7.0;
             let (right, name) = (WIDTH - RIGHT, Escaped(name));
+            // Bars go past it: above them, where nothing is in the way of reading it. Lines rise to
+            // it from the left.
+            let (at, above, anchor) = match self.lines.iter().any(|line| line.shape == Shape::Bars)
+            {
+                true => (right, self.y(most.max(*level)) - 7.0, "end"),
+                false => (LEFT + 6.0, y - 7.0, "start"),
+            };
             let _ = writeln!(
                 out,
                 "<path class=\"level\" d=\"M{LEFT} {y:.1}H{right}\"/><text class=\"note\" \
-                 x=\"{right}\" y=\"{above:.1}\" text-anchor=\"end\">{name}</text>"
+                 x=\"{at}\" y=\"{above:.1}\" text-anchor=\"{anchor}\">{name}</text>"
             );
         }
         for note in &self.notes {
@@ -342,7 +417,21 @@ mod tests {
             lines: vec![Line { name: "p50", shape, points }],
             levels: Vec::new(),
             notes: Vec::new(),
+            scenes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn scenes_are_marked_where_there_is_room_and_measurements_are_shaded() {
+        let scene =
+            |name, from: f64, to: f64| Stretch { name, from, to, measured: name == "measure" };
+        let mut plot = plot(vec![(1.0, Some(1.0)), (9.0, Some(2.0))], Shape::Line);
+        plot.scenes =
+            vec![scene("open", 0.0, 0.05), scene("measure", 0.05, 8.0), scene("close", 8.0, 10.0)];
+        let figure = plot.figure();
+        assert_eq!(figure.matches("class=\"measured\"").count(), 1);
+        assert_eq!(figure.matches("class=\"border\"").count(), 1, "two would be at one place");
+        assert!(figure.contains(">measure</text>") && !figure.contains(">open</text>"));
     }
 
     #[test]
@@ -367,7 +456,9 @@ mod tests {
 
     #[test]
     fn a_plot_of_nothing_is_still_well_formed() {
-        for shape in [Shape::Line, Shape::Area, Shape::Dots, Shape::Bars, Shape::Marks] {
+        for shape in
+            [Shape::Line, Shape::Area, Shape::Dots, Shape::Crosses, Shape::Bars, Shape::Marks]
+        {
             let figure = plot(Vec::new(), shape).figure();
             assert_eq!(figure.matches("<g").count(), figure.matches("</g>").count());
             assert!(figure.ends_with("</svg>\n</figure>\n") && !figure.contains("NaN"));

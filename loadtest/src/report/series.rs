@@ -16,6 +16,8 @@ pub struct Series {
     pub percentiles: Vec<Quantile>,
     /// Connection set-up times by quantile, rising.
     pub connects: Vec<Quantile>,
+    /// Times until a herd's connections were back, by evenly spread quantiles, rising.
+    pub back: Vec<Quantile>,
     /// The server's memory while connections opened, by rising number of connections.
     pub memory: Vec<MemorySample>,
     /// Where in the heartbeat interval pings came.
@@ -116,6 +118,7 @@ impl Series {
             seconds: samples.windows(2).map(|pair| second(&pair[0], &pair[1], cores)).collect(),
             percentiles: measured.map_or(Vec::new(), |played| quantiles(&played.latency)),
             connects: quantiles(&outcome.findings.connects),
+            back: evenly(&outcome.findings.back),
             memory: memory(outcome),
             heartbeat: beats,
         }
@@ -128,6 +131,14 @@ fn quantiles(histogram: &Histogram<u64>) -> Vec<Quantile> {
         latency_us: histogram.value_at_quantile(quantile) as f64 / 1_000.0,
     };
     drawn_quantiles(histogram.len()).into_iter().map(point).collect()
+}
+
+fn evenly(histogram: &Histogram<u64>) -> Vec<Quantile> {
+    let point = |percent: u32| {
+        let quantile = f64::from(percent) / 100.0;
+        Quantile { quantile, latency_us: histogram.value_at_quantile(quantile) as f64 / 1_000.0 }
+    };
+    if histogram.is_empty() { Vec::new() } else { (1..=100).map(point).collect() }
 }
 
 fn second(before: &Sample, after: &Sample, cores: u64) -> Second {

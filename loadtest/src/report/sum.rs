@@ -116,6 +116,10 @@ impl Report {
         if self.interrupted {
             doubts.push("ended early".to_owned());
         }
+        if self.unjudged() > 0 {
+            let unjudged = self.unjudged();
+            doubts.push(format!("{unjudged} zombies were not judged: the run has failed"));
+        }
         if self.connections < self.connections_wanted as u64 {
             let (open, wanted) = (self.connections, self.connections_wanted);
             doubts.push(format!("only {open} of {wanted} connections opened"));
@@ -305,6 +309,8 @@ fn scenes(outcome: &Outcome) -> Vec<SceneReport> {
     let wanted = outcome.plan().connections as f64;
     let report = |played: &Played| SceneReport {
         name: played.scene.label,
+        from_seconds: played.from.at.as_secs_f64(),
+        measured: played.scene.measured,
         seconds: played.lasted().as_secs_f64(),
         open: played.to.counts.open,
         messages: played.to.counts.received - played.from.counts.received,

@@ -16,6 +16,8 @@ use crate::tally::ErrorKind;
 pub struct Zombies {
     /// Each kind that had any.
     pub kinds: Vec<KindReport>,
+    /// How many the run ended before it could judge, those included that were never begun.
+    pub unjudged: u64,
     /// Errors among the connections that behaved.
     pub healthy_errors: u64,
     /// What the server may take beyond a deadline, in seconds.
@@ -63,7 +65,10 @@ pub fn of(outcome: &Outcome) -> Option<Zombies> {
     let seen = Kind::ALL.into_iter().map(|kind| (kind, findings.zombies.of(kind)));
     let kinds = seen.filter(|(_, seen)| seen.begun > 0);
     let of_zombies: u64 = ErrorKind::ZOMBIES.into_iter().map(|kind| errors.count(kind)).sum();
+    let all = Kind::ALL.into_iter().map(|kind| findings.zombies.of(kind));
+    let judged: u64 = all.map(Seen::judged).sum();
     Some(Zombies {
+        unjudged: (crowd.count as u64).saturating_sub(judged),
         kinds: kinds.map(|(kind, seen)| kind_report(kind, seen, crowd)).collect(),
         healthy_errors: errors.total() - of_zombies,
         grace_seconds: crowd.claims.grace.as_secs_f64(),
@@ -140,6 +145,13 @@ impl fmt::Display for KindReport {
             seconds(self.p99_seconds),
             seconds(self.max_seconds),
         )?;
+        writeln!(f, "  {}", self.remarks().join(", "))
+    }
+}
+
+impl KindReport {
+    /// The signs with how often each was the first, and what else is to be said.
+    pub fn remarks(&self) -> Vec<String> {
         let signs = self.signs.iter().map(|(sign, count)| format!("{sign} ({count})"));
         let mut remarks: Vec<String> = signs.collect();
         remarks.extend(self.note.clone());
@@ -148,7 +160,7 @@ impl fmt::Display for KindReport {
                 remarks.push(format!("{count} {what}"));
             }
         }
-        writeln!(f, "  {}", remarks.join(", "))
+        remarks
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use socket2::SockRef;
 use tungstenite::handshake::derive_accept_key;
@@ -66,6 +67,14 @@ pub fn keeping(deadlines: Deadlines) -> SocketAddr {
     })
 }
 
+/// Starts one that keeps them over TLS.
+pub fn keeping_over_tls(deadlines: Deadlines, config: Arc<ServerConfig>) -> SocketAddr {
+    serve(move |stream| {
+        let session = ServerConnection::new(Arc::clone(&config)).expect("a good configuration");
+        let _ = connection(StreamOwned::new(session, stream), deadlines);
+    })
+}
+
 /// Starts a server that echoes, and lets go of nobody who does not close in good order.
 pub fn oblivious() -> SocketAddr {
     serve(|stream| {
@@ -102,15 +111,33 @@ fn serve(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     address
 }
 
+/// What a connection runs over.
+trait Transport: Read + Write {
+    /// The socket below.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Transport for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Transport for StreamOwned<ServerConnection, TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        &self.sock
+    }
+}
+
 /// A socket that remembers when bytes came.
-struct Watched {
-    stream: TcpStream,
+struct Watched<T> {
+    stream: T,
     heard: Instant,
     /// Since when something is unfinished.
     unfinished: Option<Instant>,
 }
 
-impl Read for Watched {
+impl<T: Transport> Read for Watched<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.stream.read(buffer)?;
         self.heard = Instant::now();
@@ -119,20 +146,20 @@ impl Read for Watched {
     }
 }
 
-impl Write for Watched {
+impl<T: Transport> Write for Watched<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.stream.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.stream.flush()
     }
 }
 
-fn connection(mut stream: TcpStream, deadlines: Deadlines) -> io::Result<()> {
-    stream.set_read_timeout(Some(LOOK))?;
-    stream.set_write_timeout(Some(deadlines.write))?;
-    stream.set_nodelay(true)?;
+fn connection(mut stream: impl Transport, deadlines: Deadlines) -> io::Result<()> {
+    stream.socket().set_read_timeout(Some(LOOK))?;
+    stream.socket().set_write_timeout(Some(deadlines.write))?;
+    stream.socket().set_nodelay(true)?;
     let Some(key) = request_key(&mut stream, deadlines.handshake)? else {
         return stream.write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
     };
@@ -149,7 +176,7 @@ fn connection(mut stream: TcpStream, deadlines: Deadlines) -> io::Result<()> {
 }
 
 /// The key of a whole request head; `None` where it did not come in time.
-fn request_key(stream: &mut TcpStream, at_most: Duration) -> io::Result<Option<String>> {
+fn request_key(stream: &mut impl Transport, at_most: Duration) -> io::Result<Option<String>> {
     let (begun, mut head) = (Instant::now(), Vec::new());
     while !head.ends_with(b"\r\n\r\n") {
         if begun.elapsed() > at_most {
@@ -168,8 +195,11 @@ fn request_key(stream: &mut TcpStream, at_most: Duration) -> io::Result<Option<S
     Ok(key.map(str::to_owned))
 }
 
-fn messages(mut socket: WebSocket<Watched>, deadlines: Deadlines) -> io::Result<()> {
-    let mut pinged = None;
+fn messages<T: Transport>(
+    mut socket: WebSocket<Watched<T>>,
+    deadlines: Deadlines,
+) -> io::Result<()> {
+    let mut pinged: Option<Instant> = None;
     loop {
         let said = match socket.read() {
             Ok(message) => {
@@ -206,18 +236,18 @@ fn messages(mut socket: WebSocket<Watched>, deadlines: Deadlines) -> io::Result<
     }
 }
 
-fn end(watched: &Watched, ending: Ending) -> io::Result<()> {
+fn end(watched: &Watched<impl Transport>, ending: Ending) -> io::Result<()> {
     let linger = (ending == Ending::Reset).then_some(Duration::ZERO);
-    SockRef::from(&watched.stream).set_linger(linger)
+    SockRef::from(watched.stream.socket()).set_linger(linger)
 }
 
 /// Says why, and waits until the peer has had time to read it: a close with unread input would
 /// reset what was said.
-fn close(socket: &mut WebSocket<Watched>, code: CloseCode) -> io::Result<()> {
+fn close(socket: &mut WebSocket<Watched<impl Transport>>, code: CloseCode) -> io::Result<()> {
     let _ = socket.close(Some(CloseFrame { code, reason: "".into() }));
     let _ = socket.flush();
     let stream = &mut socket.get_mut().stream;
-    stream.shutdown(std::net::Shutdown::Write)?;
+    stream.socket().shutdown(std::net::Shutdown::Write)?;
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(5) {
         match stream.read(&mut [0; 4096]) {
@@ -231,10 +261,20 @@ fn close(socket: &mut WebSocket<Watched>, code: CloseCode) -> io::Result<()> {
 
 /// Runs the `zombies` scenario against a server.
 pub fn run(address: SocketAddr, flags: &str) -> Output {
-    let line = format!("zombies --url ws://{address}/echo --warmup 0 --output json -q {flags}");
+    run_at(&format!("ws://{address}/echo"), flags)
+}
+
+/// The same with a whole URL.
+pub fn run_at(url: &str, flags: &str) -> Output {
+    command(url, flags).output().expect("the binary runs")
+}
+
+/// The same, not yet started.
+pub fn command(url: &str, flags: &str) -> Command {
+    let line = format!("zombies --url {url} --warmup 0 --output json -q {flags}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_pulsewheel-loadtest"));
     command.args(line.split_whitespace());
-    command.output().expect("the binary runs")
+    command
 }
 
 /// The report of a run.

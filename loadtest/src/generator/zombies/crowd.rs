@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::{TypedValueParser, ValueParser};
+use clap::{Arg, Args};
 
 use super::kind::{Claims, Kind};
 use super::mix::Mix;
@@ -48,6 +49,18 @@ pub struct Flags {
     /// What the server may take beyond its deadline before it counts as late
     #[arg(long, default_value = "1s", value_name = "TIME", value_parser = units::duration)]
     pub grace: Duration,
+}
+
+/// Takes `--duration` from a scenario that has no length of its own: it is not listed, and refused
+/// where it is typed.
+pub fn without_duration(flag: Arg) -> Arg {
+    const WHATEVER: &str = "as long as it takes";
+    let refuse = |typed: String| match typed.as_str() {
+        WHATEVER => Ok(Duration::MAX),
+        _ => Err("zombies end when each is noticed or watched long enough; leave it out"),
+    };
+    let parser = ValueParser::new(clap::builder::StringValueParser::new().try_map(refuse));
+    flag.hide(true).default_value(WHATEVER).value_parser(parser)
 }
 
 /// The zombies of a run, resolved.

@@ -23,7 +23,7 @@ use mio::event::Event;
 use mio::{Registry, Token};
 use slab::Slab;
 
-pub use crowd::{Crowd, Flags};
+pub use crowd::{Crowd, Flags, without_duration};
 pub use kind::Kind;
 pub use observed::{Observed, Seen};
 

@@ -18,6 +18,8 @@ pub enum Sign {
     Fin,
     /// The server reset the connection.
     Reset,
+    /// The server ended TLS with an alert that is no close_notify.
+    Alert,
     /// Bytes that are no answer of a WebSocket server.
     Noise,
     /// The server had let go of it when at last it spoke: it was noticed before.
@@ -34,6 +36,7 @@ impl fmt::Display for Sign {
             Sign::Http(status) => write!(f, "http {status}"),
             Sign::Fin => write!(f, "fin"),
             Sign::Reset => write!(f, "reset"),
+            Sign::Alert => write!(f, "tls alert"),
             Sign::Gone => write!(f, "gone when asked"),
             Sign::Noise => write!(f, "noise"),
             Sign::Descriptor => write!(f, "descriptor closed"),
@@ -68,6 +71,14 @@ impl Seen {
         self.noticed.push(after);
         self.late += u64::from(late);
         *self.signs.entry(sign).or_default() += 1;
+    }
+
+    /// How many the run came to an end with, whatever it was.
+    pub fn judged(&self) -> u64 {
+        match self.invisible {
+            Some(_) => self.begun - self.unjudged,
+            None => self.unopened + self.noticed.len() as u64 + self.unnoticed,
+        }
     }
 
     fn merge(&mut self, other: &Seen) {

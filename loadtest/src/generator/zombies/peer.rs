@@ -1,7 +1,6 @@
 //! One zombie: how far it has come, what it does next, and by which sign it is noticed.
 //! Not the calls on its socket (`socket`) nor the clock that wakes it (the parent).
 
-use std::io;
 use std::time::Duration;
 
 use super::bytes;
@@ -9,7 +8,9 @@ use super::crowd::Crowd;
 use super::kind::Kind;
 use super::observed::Sign;
 use super::socket::{Received, Socket};
+use crate::generator::link::Ended;
 use crate::target::Target;
+use crate::tls;
 use crate::wire::decoder::{Decoder, Piece};
 use crate::wire::frame::Opcode;
 use crate::wire::handshake::{Progress, Upgrade};
@@ -26,6 +27,10 @@ const ANSWER: Duration = Duration::from_millis(500);
 /// Bytes that a peer which does not read asks for at most: a server that takes more without
 /// sending any has no bound worth waiting for.
 const ASKED_AT_MOST: u64 = 16 << 20;
+
+/// Bytes that it hands over at a time: what the kernel does not take is kept, so that this bounds
+/// what each of them costs the generator.
+const ASKED_AT_ONCE: usize = 16 * 1024;
 
 /// What one turn of the parent lends to its zombies.
 #[derive(Debug)]
@@ -78,6 +83,8 @@ pub enum Left {
 #[derive(Debug)]
 enum Stage {
     Connecting,
+    /// The TLS handshake is under way.
+    Securing,
     Upgrading(Box<Upgrade>),
     /// It goes wrong now.
     Undead,
@@ -183,7 +190,14 @@ impl Peer {
             if event.read_closed {
                 return Err(Over::Noticed(Sign::Fin));
             }
-            return if event.writable { self.ask(props) } else { Ok(Left::Nothing) };
+            return if event.writable { self.ask_on(props) } else { Ok(Left::Nothing) };
+        }
+        if event.writable && self.socket.is_blocked() {
+            match self.socket.flush() {
+                Err(ended) if !self.is_undead() => return Err(fell(ended)),
+                // That it failed, receiving tells too, after what came before.
+                _ => {}
+            }
         }
         if event.readable { self.listen(props) } else { Ok(Left::Nothing) }
     }
@@ -263,6 +277,16 @@ impl Peer {
         Ok(())
     }
 
+    /// By which sign one that goes wrong was noticed, when its connection has ended at `now`.
+    fn sign(&self, ended: &Ended, now: Duration) -> Sign {
+        match ended {
+            Ended::Closed => Sign::Fin,
+            Ended::Failed(_) => self.reset(now),
+            Ended::Tls(rustls::Error::AlertReceived(_)) => Sign::Alert,
+            Ended::Tls(_) => Sign::Noise,
+        }
+    }
+
     /// A vanished peer's connection was reset at `now`: by the server's own will, or because it
     /// had been gone when the peer spoke up?
     fn reset(&self, now: Duration) -> Sign {
@@ -273,8 +297,21 @@ impl Peer {
     }
 
     fn connected(&mut self, props: &mut Props<'_>) -> Result<(), Over> {
-        let (upgrade, request) = Upgrade::begin(props.target);
         self.began = props.now;
+        let Some(tls) = &props.target.tls else { return self.established(props) };
+        self.stage = Stage::Securing;
+        let session = tls.session().map_err(Ended::Tls);
+        session.and_then(|session| self.socket.secure(session)).map_err(fell)
+    }
+
+    /// The transport stands, with its TLS where there is any: half a TLS handshake would be another
+    /// matter, and is what no kind leaves behind.
+    fn established(&mut self, props: &mut Props<'_>) -> Result<(), Over> {
+        let (upgrade, request) = Upgrade::begin(props.target);
+        // The deadline of those that never open counts from connect, which `began` is already.
+        if !self.kind.never_opens() {
+            self.began = props.now;
+        }
         match self.kind {
             Kind::SilentHandshake => {
                 self.stage = Stage::Undead;
@@ -288,7 +325,7 @@ impl Peer {
             }
             _ => {
                 self.stage = Stage::Upgrading(Box::new(upgrade));
-                self.socket.send(&request).map_err(unopened).map(drop)
+                self.socket.send(&request).map_err(fell)
             }
         }
     }
@@ -327,11 +364,11 @@ impl Peer {
     }
 
     /// Sends a few bytes, which the socket's buffer always has room for as long as the server
-    /// reads; where it does not, they count as sent too.
+    /// reads; where it does not, they wait, and count as sent too.
     fn say(&mut self, bytes: &[u8], props: &mut Props<'_>) -> Result<(), Over> {
         self.sent += bytes.len() as u64;
         match self.socket.send(bytes) {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             // What the server said before it hung up may still be there to read.
             Err(_) => self.listen(props).and(Err(Over::Noticed(Sign::Reset))),
         }
@@ -340,36 +377,40 @@ impl Peer {
     /// Asks for messages that will not be read, as long as the kernel takes them.
     fn ask(&mut self, props: &mut Props<'_>) -> Result<Left, Over> {
         for _ in 0..AT_ONCE {
-            if self.sent >= ASKED_AT_MOST {
+            if self.sent >= ASKED_AT_MOST || self.socket.is_blocked() {
                 return Ok(Left::Nothing);
             }
             let at = (self.sent % props.echo.len() as u64) as usize;
-            match self.socket.send(&props.echo[at..]) {
-                Ok(0) => return Ok(Left::Nothing),
-                Ok(taken) => {
-                    self.sent += taken as u64;
-                    self.began = props.now;
-                }
-                Err(_) => return Err(Over::Noticed(Sign::Reset)),
-            }
+            let piece = &props.echo[at..props.echo.len().min(at + ASKED_AT_ONCE)];
+            self.socket.send(piece).map_err(|_| Over::Noticed(Sign::Reset))?;
+            self.sent += piece.len() as u64;
+            self.began = props.now;
         }
         Ok(Left::More)
     }
 
+    /// The kernel has room again: for what waits, then for more.
+    fn ask_on(&mut self, props: &mut Props<'_>) -> Result<Left, Over> {
+        if self.socket.is_blocked() {
+            self.socket.flush().map_err(|_| Over::Noticed(Sign::Reset))?;
+            self.began = props.now;
+        }
+        self.ask(props)
+    }
+
     fn listen(&mut self, props: &mut Props<'_>) -> Result<Left, Over> {
         for _ in 0..AT_ONCE {
-            match self.socket.receive(props.buffer) {
+            let received = self.socket.receive(props.buffer);
+            if matches!(self.stage, Stage::Securing) && !self.socket.is_handshaking() {
+                self.established(props)?;
+            }
+            match received {
                 Received::Nothing => return Ok(Left::Nothing),
                 Received::Bytes(length) => self.digest(length, props)?,
-                Received::Fin if self.is_undead() => return Err(Over::Noticed(Sign::Fin)),
-                Received::Failed(_) if self.is_undead() => {
-                    return Err(Over::Noticed(self.reset(props.now)));
+                Received::End(ended) if self.is_undead() => {
+                    return Err(Over::Noticed(self.sign(&ended, props.now)));
                 }
-                Received::Fin => {
-                    let why = "the server hung up during the upgrade";
-                    return Err(Over::Unopened(why.to_owned()));
-                }
-                Received::Failed(error) => return Err(unopened(error)),
+                Received::End(ended) => return Err(fell(ended)),
             }
             if self.kind == Kind::StopReading && self.is_undead() {
                 return Ok(Left::Nothing);
@@ -411,6 +452,15 @@ impl Peer {
     }
 }
 
-fn unopened(error: io::Error) -> Over {
+fn unopened(error: impl ToString) -> Over {
     Over::Unopened(error.to_string())
+}
+
+/// Its connection ended before it came to the point of going wrong.
+fn fell(ended: Ended) -> Over {
+    match ended {
+        Ended::Closed => unopened("the server hung up before it was open"),
+        Ended::Failed(error) => unopened(error),
+        Ended::Tls(error) => unopened(tls::explain(&error)),
+    }
 }

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::report::series::{Heartbeat, MemorySample, Quantile, Second, drawn_quantiles};
-use crate::report::{Errors, GeneratorAccounts, Latency, Pings, ServerAccounts};
+use crate::report::zombies::{KindReport, Zombies};
+use crate::report::{
+    Errors, GeneratorAccounts, HerdReport, Latency, Pings, Reach, SearchReport, ServerAccounts,
+    StepReport,
+};
 use crate::threshold::Threshold;
 
 const NASTY: &str = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>";
@@ -65,6 +69,8 @@ fn bare() -> Report {
 fn scene(name: &'static str, seconds: f64, open: u64, messages: u64, rss: u64) -> SceneReport {
     SceneReport {
         name,
+        from_seconds: 0.0,
+        measured: name == "measure",
         seconds,
         open,
         messages,
@@ -187,6 +193,7 @@ fn full_series() -> Series {
         seconds: (0..104).map(second).collect(),
         percentiles: curve(9_274_113, 190.0),
         connects: curve(50_000, 2_100.0),
+        back: Vec::new(),
         memory: (0..=25).map(sample).collect(),
         heartbeat: Some(Heartbeat {
             interval_seconds: 25.0,
@@ -253,6 +260,109 @@ fn a_full_page_has_every_plot_once_and_no_nonsense() {
         assert!(page.contains(said), "{said}");
     }
     assert!(page.len() < 400_000, "{} bytes", page.len());
+}
+
+fn latency(p50: f64) -> Latency {
+    let (p90, p99, p999) = (2.0 * p50, 4.0 * p50, 8.0 * p50);
+    Latency { p50, p90, p99, p999, p9999: p999, max: 2.0 * p999, mean: p50 }
+}
+
+fn searched() -> Report {
+    let keep = Threshold::parse("p99<5ms").expect("good");
+    let step = |load: f64, p50: f64| {
+        let verdicts = vec![keep[0].holds(&|_| Some(4.0 * p50))];
+        StepReport {
+            load,
+            kept: !verdicts[0].failed,
+            messages_per_second: load,
+            connections: 64,
+            latency_us: Some(latency(p50)),
+            cpu_us_per_message: Some(8.5),
+            rss_bytes: None,
+            verdicts,
+        }
+    };
+    let steps = vec![step(1e3, 90.0), step(2e3, 100.0), step(4e3, 9_000.0), step(3e3, 700.0)];
+    let keep = vec![keep[0].to_string()];
+    let (best, too_much) = (Some(3e3), Some(4e3));
+    Report {
+        scenario: "search",
+        search: Some(SearchReport { over: "rate", keep, best, too_much, steps }),
+        ..bare()
+    }
+}
+
+#[test]
+fn a_search_shows_each_step_in_a_plot_and_in_a_table() {
+    let page = rendered(&searched(), &Series::default());
+    assert_eq!(page.matches("id=\"search\"").count(), 1);
+    assert!(page.contains("class=\"crosses s1\"") && page.contains("not kept"));
+    assert_eq!(page.matches("\u{2713} kept").count(), 3);
+    assert!(page.contains("p99 was 36 ms"), "{page}");
+    let found = "p99 &lt; 5 ms holds up to 3,000/s, and not at 4,000/s";
+    assert!(page.contains(&found.replace(' ', "\u{a0}")) || page.contains(found), "{page}");
+}
+
+#[test]
+fn a_search_without_answers_has_no_plot() {
+    let mut report = searched();
+    for step in report.search.iter_mut().flat_map(|search| &mut search.steps) {
+        step.latency_us = None;
+    }
+    let page = rendered(&report, &Series::default());
+    assert!(!page.contains("<figure") && page.contains("Steps of the search"));
+}
+
+#[test]
+fn a_herd_and_a_broadcast_tell_how_soon_everybody_had_something() {
+    let report = Report {
+        herd: Some(HerdReport {
+            dropped: 200,
+            back: 100,
+            attempts: 150,
+            failed_attempts: 50,
+            refused_attempts: 20,
+            p50_seconds: 1.0,
+            p99_seconds: 2.0,
+            max_seconds: 2.5,
+        }),
+        reach_us: Some(Reach { median: latency(10.0), p99: latency(20.0), last: latency(30.0) }),
+        ..bare()
+    };
+    let back = [(0.5, 1e6), (1.0, 2.5e6)];
+    let back = back.map(|(quantile, latency_us)| Quantile { quantile, latency_us }).to_vec();
+    let page = rendered(&report, &Series { back, ..Series::default() });
+    // Half of those that dropped never came back.
+    assert!(page.contains("id=\"herd\"") && page.contains("&quot;50\u{a0}%&quot;"), "{page}");
+    for said in ["refused by HTTP", "Reach of a broadcast", "to the last"] {
+        assert!(page.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn zombies_stand_in_a_table_and_unjudged_ones_are_no_success() {
+    let kind = KindReport {
+        kind: "no-pong",
+        count: 7,
+        noticed: Some(4),
+        late: 1,
+        not_noticed: None,
+        unopened: 0,
+        unjudged: 3,
+        deadline_seconds: 35.0,
+        min_seconds: Some(0.000_2),
+        p50_seconds: Some(35.1),
+        p99_seconds: None,
+        max_seconds: None,
+        signs: BTreeMap::from([(NASTY.to_owned(), 4)]),
+        note: Some("not visible".to_owned()),
+    };
+    let zombies = Zombies { kinds: vec![kind], unjudged: 3, healthy_errors: 0, grace_seconds: 1.0 };
+    let page = rendered(&Report { zombies: Some(zombies), ..bare() }, &Series::default());
+    for said in ["no-pong", "35\u{a0}s", "not visible", "3 not judged", "3 zombies not judged"] {
+        assert!(page.contains(said), "{said}");
+    }
+    assert!(!page.contains("no errors") && !page.contains("<img"));
 }
 
 #[test]
