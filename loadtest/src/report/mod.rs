@@ -54,6 +54,8 @@ pub struct Report {
     /// The same, a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deliveries_per_second: Option<f64>,
+    /// What was counted from the first connection to the last goodbye, the warm-up included.
+    pub totals: Totals,
     /// What went wrong in the whole run.
     pub errors: Errors,
     /// Echo round trips (open loop: from when each was due), times from a publication's due time to
@@ -90,6 +92,20 @@ pub struct Report {
     pub thresholds: Vec<Verdict>,
     /// What makes the numbers doubtful.
     pub warnings: Vec<String>,
+}
+
+/// Counts of the whole run, to be held against the server's own. Peers that go wrong and the messages
+/// of `--subscribe` are in none of them.
+#[derive(Debug, Serialize)]
+pub struct Totals {
+    /// Connections that opened.
+    pub opened: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages that came: answers, or deliveries of a broadcast.
+    pub received: u64,
+    /// Pings that came, whether answered or not.
+    pub pings: u64,
 }
 
 /// Errors by kind.

@@ -5,14 +5,14 @@ use hdrhistogram::Histogram;
 
 use super::{
     Errors, GeneratorAccounts, HerdReport, Latency, Pings, Reach, Reaped, Report, SceneReport,
-    SearchReport, ServerAccounts, StepReport, zombies,
+    SearchReport, ServerAccounts, StepReport, Totals, zombies,
 };
 use crate::args::Over;
 use crate::conductor::{Outcome, Played, Step, keeps_pace};
 use crate::dist::Dist;
 use crate::plan::Traffic;
 use crate::script::Act;
-use crate::tally::ErrorKind;
+use crate::tally::{Counts, ErrorKind};
 use crate::wire::payload::scramble;
 
 /// The share of its CPU at which a side counts as saturated.
@@ -50,6 +50,7 @@ impl Report {
             messages_per_second: rate(messages),
             deliveries_total: fan_out.then_some(received),
             deliveries_per_second: fan_out.then(|| rate(received)),
+            totals: totals(outcome),
             errors: errors(outcome),
             latency_us: match (plan.scenario, measured) {
                 // Without --churn nothing is said.
@@ -122,6 +123,12 @@ impl Report {
         }
         doubts
     }
+}
+
+fn totals(outcome: &Outcome) -> Totals {
+    let counts = outcome.played.last().map(|played| played.to.counts).unwrap_or_default();
+    let Counts { opened, sent, received, pings, .. } = counts;
+    Totals { opened, sent, received, pings }
 }
 
 fn errors(outcome: &Outcome) -> Errors {

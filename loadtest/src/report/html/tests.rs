@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::report::series::{Heartbeat, MemorySample, Quantile, Second, drawn_quantiles};
-use crate::report::{Errors, GeneratorAccounts, Latency, Pings, ServerAccounts};
+use crate::report::{Errors, GeneratorAccounts, Latency, Pings, ServerAccounts, Totals};
 use crate::threshold::Threshold;
 
 const NASTY: &str = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>";
@@ -40,6 +40,7 @@ fn bare() -> Report {
         messages_per_second: 0.0,
         deliveries_total: None,
         deliveries_per_second: None,
+        totals: Totals { opened: 0, sent: 0, received: 0, pings: 0 },
         errors: Errors { total: 0, kinds: BTreeMap::new(), examples: Vec::new() },
         latency_us: None,
         reach_us: None,
