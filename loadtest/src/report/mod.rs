@@ -59,8 +59,8 @@ pub struct Report {
     /// What went wrong in the whole run.
     pub errors: Errors,
     /// Echo round trips (open loop: from when each was due), times from a publication's due time to
-    /// its coming to a subscriber, heartbeat round trips of `idle`, set-up times of `connect`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// its coming to a subscriber, heartbeat round trips of `idle`, set-up times of `connect`;
+    /// null where nothing of that kind was measured.
     pub latency_us: Option<Latency>,
     /// How soon a broadcast reached half, 99 % and all of its subscribers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,8 +79,7 @@ pub struct Report {
     /// Peers that went wrong, where the scenario has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zombies: Option<zombies::Zombies>,
-    /// The server process, where `--server-pid` names it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The server process; null unless `--server-pid` names it.
     pub server: Option<ServerAccounts>,
     /// This process.
     pub generator: GeneratorAccounts,
