@@ -264,6 +264,7 @@ fn server(
     let before = outcome.rss_before?;
     let measured = measured?;
     // Where there was no opening, they come and go in the measurement.
+    let first_opening = opening;
     let opening = opening.unwrap_or(measured);
     let cpu = measured.server_cpu()?.as_secs_f64();
     let (threads, cores) = outcome.server_threads_and_cores.unwrap_or((1, 1));
@@ -280,7 +281,12 @@ fn server(
         rss_before_bytes: before,
         rss_open_bytes: opening.server_rss.unwrap_or(0),
         rss_bytes: rss,
-        rss_bytes_per_connection: per(rss as f64 - before as f64, opened).unwrap_or(0.0),
+        // A search over connections, or churn, has opened others than those that it holds.
+        rss_bytes_per_connection: per(
+            rss as f64 - before as f64,
+            connections(outcome, first_opening, Some(measured)),
+        )
+        .unwrap_or(0.0),
         kernel_bytes_per_connection: kernel(outcome, measured)
             .and_then(|bytes| per(bytes, measured.to.counts.open)),
         busiest_thread_share: measured.busiest_server_thread.unwrap_or(0.0),
