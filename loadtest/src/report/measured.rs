@@ -44,13 +44,19 @@ impl Report {
 
     /// The process's exit code: 1 where errors were counted, else 3 where a threshold failed.
     pub fn exit_code(&self) -> ExitCode {
-        if self.errors.total > 0 {
+        if self.errors.total > self.errors_of_overload() {
             ExitCode::FAILURE
         } else if self.thresholds.iter().any(|verdict| verdict.failed) {
             ExitCode::from(THRESHOLD_FAILED)
         } else {
             ExitCode::SUCCESS
         }
+    }
+
+    /// Errors at loads that a search found to be too much: looking for those is what it is for.
+    fn errors_of_overload(&self) -> u64 {
+        let steps = self.search.iter().flat_map(|search| &search.steps);
+        steps.filter(|step| !step.kept).map(|step| step.errors).sum()
     }
 
     /// Errors for each thing that could go wrong: each connection asked for, each message measured.

@@ -185,6 +185,8 @@ pub struct StepReport {
     pub load: f64,
     /// Whether all that had to hold did.
     pub kept: bool,
+    /// What went wrong in it.
+    pub errors: u64,
     /// Answers a second.
     pub messages_per_second: f64,
     /// Connections that were open.

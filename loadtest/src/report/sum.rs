@@ -204,6 +204,7 @@ fn search(outcome: &Outcome) -> Option<SearchReport> {
         Some(StepReport {
             load: step.load,
             kept: step.kept,
+            errors: step.errors,
             messages_per_second: received as f64 / played.lasted().as_secs_f64().max(1e-9),
             connections: played.from.counts.open,
             latency_us: latency(&played.latency),
