@@ -215,7 +215,10 @@ fn broadcast(flags: Broadcast) -> Result<Plan, Failure> {
     if !templated && (message.size.least() as usize) < STAMP_DIGITS {
         return usage(format!("broadcast needs --size {STAMP_DIGITS} or more"));
     }
-    let script = script::load(Act::Publish, rate, load.warmup, load.duration);
+    let mut script = script::load(Act::Publish, rate, load.warmup, load.duration);
+    if !load.subscribe.is_empty() {
+        script.insert(1, script::subscribe());
+    }
     let base = Plan::base("broadcast", load, &message, script)?;
     Ok(Plan { traffic: Traffic::FanOut { publishers }, ..base })
 }
