@@ -210,7 +210,9 @@ fn broadcast(flags: Broadcast) -> Result<Plan, Failure> {
         return usage("broadcast tells messages of a template by --match stamp or any");
     }
     if publishers > 1 && message.r#match == Some(Match::Any) {
-        return usage("broadcast by --match any needs --publishers 1: nothing else tells whose it is");
+        return usage(
+            "broadcast by --match any needs --publishers 1: nothing else tells whose it is",
+        );
     }
     if !templated && (message.size.least() as usize) < STAMP_DIGITS {
         return usage(format!("broadcast needs --size {STAMP_DIGITS} or more"));
