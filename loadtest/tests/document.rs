@@ -97,14 +97,15 @@ fn interrupted(line: &str, during: &str) -> Value {
 #[test]
 fn a_run_that_is_ended_early_still_reports() {
     for (scenario, during) in [
-        ("rate --rate 200", "measure"),
-        ("idle", "measure"),
-        ("connect --churn", "measure"),
-        ("mixed --pause 20ms", "measure"),
-        ("search --keep p99<10s --start 50", "measure"),
+        ("rate --rate 200 --duration 1h", "measure"),
+        ("idle --duration 1h", "measure"),
+        ("connect --churn --duration 1h", "measure"),
+        ("mixed --pause 20ms --duration 1h", "measure"),
+        // It tells of steps and not of scenes.
+        ("search --keep p99<10s --start 50 --most 100 --duration 2s", "kept"),
     ] {
         let (address, _) = harness::echo();
-        let line = format!("{scenario} --url ws://{address}/ -c 3 --warmup 0 --duration 1h");
+        let line = format!("{scenario} --url ws://{address}/ -c 3 --warmup 0");
         let report = interrupted(&line, during);
         assert_eq!(report["interrupted"], true, "{line}: {report}");
         assert!(number(&report, "/duration_seconds") < 600.0, "{line}: {report}");

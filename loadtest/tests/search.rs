@@ -29,21 +29,21 @@ fn rate_limited(a_second: u32) -> SocketAddr {
 #[test]
 fn the_rate_that_a_server_bears_is_found() {
     let line = format!(
-        "search --url ws://{}/ -c 8 --start 100 --precision 0.1 --tries 1 --warmup 200ms \
+        "search --url ws://{}/ -c 8 --start 100 --precision 0.1 --tries 2 --warmup 200ms \
          --duration 1s",
         rate_limited(600)
     );
-    let report = clean_report(&line, &["--keep", "p99<250ms"]);
+    let report = clean_report(&line, &["--keep", "p50<150ms"]);
     let found = &report["search"];
     // Steps of 1.2 s build up a little more than the limit without being too late.
     let (best, too_much) = (number(found, "/best"), number(found, "/too_much"));
-    assert!((350.0..=850.0).contains(&best) && best < too_much, "{found}");
+    assert!((400.0..=950.0).contains(&best) && best < too_much, "{found}");
     assert_eq!(found["over"], "rate");
     let steps = found["steps"].as_array().expect("a list");
     assert!(steps.len() >= 4 && steps[0]["kept"] == true, "{found}");
     // The report is about the best step.
     let rate = number(&report, "/messages_per_second");
-    assert!((rate / best - 1.0).abs() < 0.1, "{rate} at {best}");
+    assert!((rate / best - 1.0).abs() < 0.4, "{rate} at {best}");
 }
 
 #[test]

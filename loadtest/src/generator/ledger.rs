@@ -216,6 +216,11 @@ impl Ledger {
                 if self.plan().matching == Match::Any {
                     // There is one publisher then, and its messages come in order.
                     client.arriving = Stamp::new(0, client.received);
+                    if self.shared.published_at(client.arriving) == 0 {
+                        // Nothing was published that this could be: a greeting, or the answer to a
+                        // subscription.
+                        return Ok(());
+                    }
                 } else {
                     self.expect_next(slot, client, publishers)?;
                 }
