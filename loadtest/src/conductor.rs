@@ -90,6 +90,8 @@ pub struct Step {
     pub verdicts: Vec<Verdict>,
     /// Whether all of it does.
     pub kept: bool,
+    /// What went wrong in it.
+    pub errors: u64,
 }
 
 /// A run that is over, or as far as it has come.
@@ -146,6 +148,16 @@ impl Outcome {
     /// The scene that the report is about.
     pub fn measured(&self) -> Option<&Played> {
         self.played.get(self.measured?)
+    }
+
+    /// Errors since the judgement before the one that is on: what went wrong at a load that was too
+    /// much says nothing about the next one.
+    fn errors_since_judged(&self) -> u64 {
+        let errors = |played: &Played| played.to.counts.errors;
+        let mut latest_first = self.played.iter().rev();
+        let now = latest_first.next().map_or(0, errors);
+        let before = latest_first.find(|played| played.scene.act == Act::Judge).map_or(0, errors);
+        now - before
     }
 }
 
@@ -282,13 +294,16 @@ impl Conductor {
         if let (Some(load), Some(played)) = (load, outcome.measured)
             && !outcome.interrupted
         {
-            let verdicts = Report::of(outcome).judge(&quest.keep);
+            let mut report = Report::of(outcome);
+            let errors = outcome.errors_since_judged();
+            report.errors.total = errors;
+            let verdicts = report.judge(&quest.keep);
             let kept = verdicts.iter().all(|verdict| !verdict.failed) && keeps_pace(outcome);
             let found: Vec<String> = verdicts.iter().map(ToString::to_string).collect();
             let what = if kept { "kept" } else { "not kept" };
             let load_text = Quantity::Count.text(load.round());
             self.live.note(&format!("{load_text}: {what} ({})", found.join("; ")));
-            outcome.steps.push(Step { load, played, verdicts, kept });
+            outcome.steps.push(Step { load, played, verdicts, kept, errors });
             if let Some(search) = &mut outcome.search {
                 search.judge(kept);
             }

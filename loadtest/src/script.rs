@@ -121,6 +121,12 @@ pub fn load(act: Act, rate: f64, warmup: Duration, duration: Duration) -> Vec<Sc
     scenes
 }
 
+/// The time that a server has to take subscriptions in, before anything is published: how it would
+/// say that it has differs from one to the next.
+pub fn subscribe() -> Scene {
+    Scene::timed("subscribe", Act::Hold, Duration::from_millis(500))
+}
+
 /// As [`load`] by the open loop, beside peers that go wrong; `resets` and `others` say whether any
 /// reset their connections and whether any do anything else.
 pub fn zombies(

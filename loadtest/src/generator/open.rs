@@ -1,6 +1,7 @@
 //! Opening connections: at the start, again after a loss, and giving up on those that do not open.
 //! Not who is to come and when; that is `arrivals`.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use mio::{Interest, Token};
@@ -125,6 +126,14 @@ impl Generator {
         }
         let now = self.now();
         self.arrivals.begin(self.next_nth.min(own)..own, false, now);
+        // Those that were lost since come again: the next step of a search is to have them all.
+        let there: HashSet<u32> = self.fleet.iter().map(|(_, client)| client.id).collect();
+        for nth in 0..self.next_nth.min(own) {
+            let id = (self.thread + nth * threads) as u32;
+            if !there.contains(&id) {
+                self.arrivals.come_at(now, id, 0);
+            }
+        }
         self.next_nth = own;
     }
 }

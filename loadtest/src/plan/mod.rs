@@ -243,6 +243,7 @@ mod tests {
             "broadcast --url ws://127.0.0.1:1/ --size 8-100",
             "broadcast --url ws://127.0.0.1:1/ --rate 0",
             "broadcast --url ws://127.0.0.1:1/ --message hello",
+            "broadcast --url ws://127.0.0.1:1/ --message hello --match any --publishers 2",
             "rate --url ws://127.0.0.1:1/ --rate 0",
             "rate --url ws://127.0.0.1:1/ --message hello --match stamp",
             "echo --url ws://127.0.0.1:1/ -c 0",

@@ -209,10 +209,18 @@ fn broadcast(flags: Broadcast) -> Result<Plan, Failure> {
     if templated && message.r#match == Some(Match::Exact) {
         return usage("broadcast tells messages of a template by --match stamp or any");
     }
+    if publishers > 1 && message.r#match == Some(Match::Any) {
+        return usage(
+            "broadcast by --match any needs --publishers 1: nothing else tells whose it is",
+        );
+    }
     if !templated && (message.size.least() as usize) < STAMP_DIGITS {
         return usage(format!("broadcast needs --size {STAMP_DIGITS} or more"));
     }
-    let script = script::load(Act::Publish, rate, load.warmup, load.duration);
+    let mut script = script::load(Act::Publish, rate, load.warmup, load.duration);
+    if !load.subscribe.is_empty() {
+        script.insert(1, script::subscribe());
+    }
     let base = Plan::base("broadcast", load, &message, script)?;
     Ok(Plan { traffic: Traffic::FanOut { publishers }, ..base })
 }

@@ -45,9 +45,9 @@ impl Report {
     /// The process's exit code: 1 where errors were counted or zombies were not judged, else 3 where
     /// a threshold failed.
     pub fn exit_code(&self) -> ExitCode {
-        if self.errors.total > 0 || self.unjudged() > 0 {
+        if self.errors.total > self.errors_of_overload() || self.unjudged() > 0 {
             ExitCode::FAILURE
-        } else if self.thresholds.iter().any(|verdict| verdict.failed) {
+        } else if self.thresholds.iter().any(|verdict| verdict.failed) || self.found_nothing() {
             ExitCode::from(THRESHOLD_FAILED)
         } else {
             ExitCode::SUCCESS
@@ -57,6 +57,17 @@ impl Report {
     /// Zombies that the run ended before it could judge: it says nothing about the server then.
     pub fn unjudged(&self) -> u64 {
         self.zombies.as_ref().map_or(0, |zombies| zombies.unjudged)
+    }
+
+    /// Whether this was a search that ended at no load at all.
+    fn found_nothing(&self) -> bool {
+        self.search.as_ref().is_some_and(|search| search.best.is_none())
+    }
+
+    /// Errors at loads that a search found to be too much: looking for those is what it is for.
+    fn errors_of_overload(&self) -> u64 {
+        let steps = self.search.iter().flat_map(|search| &search.steps);
+        steps.filter(|step| !step.kept).map(|step| step.errors).sum()
     }
 
     /// Errors for each thing that could go wrong: each connection asked for, each message measured.

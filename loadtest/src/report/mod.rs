@@ -54,11 +54,13 @@ pub struct Report {
     /// The same, a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deliveries_per_second: Option<f64>,
+    /// What was counted from the first connection to the last goodbye, the warm-up included.
+    pub totals: Totals,
     /// What went wrong in the whole run.
     pub errors: Errors,
     /// Echo round trips (open loop: from when each was due), times from a publication's due time to
-    /// its coming to a subscriber, heartbeat round trips of `idle`, set-up times of `connect`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// its coming to a subscriber, heartbeat round trips of `idle`, set-up times of `connect`;
+    /// null where nothing of that kind was measured.
     pub latency_us: Option<Latency>,
     /// How soon a broadcast reached half, 99 % and all of its subscribers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,8 +79,7 @@ pub struct Report {
     /// Peers that went wrong, where the scenario has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zombies: Option<zombies::Zombies>,
-    /// The server process, where `--server-pid` names it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The server process; null unless `--server-pid` names it.
     pub server: Option<ServerAccounts>,
     /// This process.
     pub generator: GeneratorAccounts,
@@ -90,6 +91,20 @@ pub struct Report {
     pub thresholds: Vec<Verdict>,
     /// What makes the numbers doubtful.
     pub warnings: Vec<String>,
+}
+
+/// Counts of the whole run, to be held against the server's own. Peers that go wrong and the messages
+/// of `--subscribe` are in none of them.
+#[derive(Debug, Serialize)]
+pub struct Totals {
+    /// Connections that opened.
+    pub opened: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages that came: answers, or deliveries of a broadcast.
+    pub received: u64,
+    /// Pings that came, whether answered or not.
+    pub pings: u64,
 }
 
 /// Errors by kind.
@@ -170,6 +185,8 @@ pub struct StepReport {
     pub load: f64,
     /// Whether all that had to hold did.
     pub kept: bool,
+    /// What went wrong in it.
+    pub errors: u64,
     /// Answers a second.
     pub messages_per_second: f64,
     /// Connections that were open.

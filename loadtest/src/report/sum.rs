@@ -5,14 +5,14 @@ use hdrhistogram::Histogram;
 
 use super::{
     Errors, GeneratorAccounts, HerdReport, Latency, Pings, Reach, Reaped, Report, SceneReport,
-    SearchReport, ServerAccounts, StepReport, zombies,
+    SearchReport, ServerAccounts, StepReport, Totals, zombies,
 };
 use crate::args::Over;
 use crate::conductor::{Outcome, Played, Step, keeps_pace};
 use crate::dist::Dist;
 use crate::plan::Traffic;
 use crate::script::Act;
-use crate::tally::ErrorKind;
+use crate::tally::{Counts, ErrorKind};
 use crate::wire::payload::scramble;
 
 /// The share of its CPU at which a side counts as saturated.
@@ -50,6 +50,7 @@ impl Report {
             messages_per_second: rate(messages),
             deliveries_total: fan_out.then_some(received),
             deliveries_per_second: fan_out.then(|| rate(received)),
+            totals: totals(outcome),
             errors: errors(outcome),
             latency_us: match (plan.scenario, measured) {
                 // Without --churn nothing is said.
@@ -128,6 +129,12 @@ impl Report {
     }
 }
 
+fn totals(outcome: &Outcome) -> Totals {
+    let counts = outcome.played.last().map(|played| played.to.counts).unwrap_or_default();
+    let Counts { opened, sent, received, pings, .. } = counts;
+    Totals { opened, sent, received, pings }
+}
+
 fn errors(outcome: &Outcome) -> Errors {
     let counts = &outcome.findings.errors;
     // While the run goes on, the threads still keep what they found.
@@ -201,6 +208,7 @@ fn search(outcome: &Outcome) -> Option<SearchReport> {
         Some(StepReport {
             load: step.load,
             kept: step.kept,
+            errors: step.errors,
             messages_per_second: received as f64 / played.lasted().as_secs_f64().max(1e-9),
             connections: played.from.counts.open,
             latency_us: latency(&played.latency),
@@ -261,6 +269,7 @@ fn server(
     let before = outcome.rss_before?;
     let measured = measured?;
     // Where there was no opening, they come and go in the measurement.
+    let first_opening = opening;
     let opening = opening.unwrap_or(measured);
     let cpu = measured.server_cpu()?.as_secs_f64();
     let (threads, cores) = outcome.server_threads_and_cores.unwrap_or((1, 1));
@@ -277,7 +286,12 @@ fn server(
         rss_before_bytes: before,
         rss_open_bytes: opening.server_rss.unwrap_or(0),
         rss_bytes: rss,
-        rss_bytes_per_connection: per(rss as f64 - before as f64, opened).unwrap_or(0.0),
+        // A search over connections, or churn, has opened others than those that it holds.
+        rss_bytes_per_connection: per(
+            rss as f64 - before as f64,
+            connections(outcome, first_opening, Some(measured)),
+        )
+        .unwrap_or(0.0),
         kernel_bytes_per_connection: kernel(outcome, measured)
             .and_then(|bytes| per(bytes, measured.to.counts.open)),
         busiest_thread_share: measured.busiest_server_thread.unwrap_or(0.0),

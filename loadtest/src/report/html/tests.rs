@@ -8,7 +8,7 @@ use crate::report::series::{Heartbeat, MemorySample, Quantile, Second, drawn_qua
 use crate::report::zombies::{KindReport, Zombies};
 use crate::report::{
     Errors, GeneratorAccounts, HerdReport, Latency, Pings, Reach, SearchReport, ServerAccounts,
-    StepReport,
+    StepReport, Totals,
 };
 use crate::threshold::Threshold;
 
@@ -44,6 +44,7 @@ fn bare() -> Report {
         messages_per_second: 0.0,
         deliveries_total: None,
         deliveries_per_second: None,
+        totals: Totals { opened: 0, sent: 0, received: 0, pings: 0 },
         errors: Errors { total: 0, kinds: BTreeMap::new(), examples: Vec::new() },
         latency_us: None,
         reach_us: None,
@@ -275,6 +276,7 @@ fn searched() -> Report {
             load,
             kept: !verdicts[0].failed,
             messages_per_second: load,
+            errors: 0,
             connections: 64,
             latency_us: Some(latency(p50)),
             cpu_us_per_message: Some(8.5),
