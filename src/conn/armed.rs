@@ -55,6 +55,18 @@ impl Armed {
         true
     }
 
+    /// Lets go of the earliest entry where it would fire before `deadline`, for nothing: its tick.
+    ///
+    /// Whoever asks sees to it that the entry is passed over when it comes up.
+    pub fn give_up(&mut self, now: Tick, deadline: Tick) -> Option<Tick> {
+        let ahead = distance(now, self.earliest()?);
+        if ahead == 0 || ahead >= deadline.since(now).0 {
+            return None;
+        }
+        self.count -= 1;
+        Some(now.plus(Ticks(ahead)))
+    }
+
     /// How many entries are outstanding.
     pub fn count(&self) -> usize {
         usize::from(self.count)
@@ -101,6 +113,20 @@ mod tests {
         assert_eq!(armed.count(), ROOM);
         assert!(armed.fired(now.plus(Ticks(10))));
         assert!(!armed.fired(now.plus(Ticks(29))), "forgotten");
+    }
+
+    #[test]
+    fn an_entry_that_would_come_too_early_can_be_let_go() {
+        let now = Tick(u32::MAX - 5);
+        let mut armed = Armed::default();
+        armed.want(now, now.plus(Ticks(100)));
+        assert_eq!(armed.give_up(now, now.plus(Ticks(100))), None, "it is the one wanted");
+        assert_eq!(armed.give_up(now, now.plus(Ticks(250))), Some(now.plus(Ticks(100))));
+        assert_eq!(armed.count(), 0);
+        assert_eq!(armed.give_up(now, now.plus(Ticks(250))), None);
+        let then = now.plus(Ticks(100));
+        armed.want(now, then);
+        assert_eq!(armed.give_up(then, then.plus(Ticks(9))), None, "it is due");
     }
 
     #[test]

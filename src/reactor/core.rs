@@ -138,6 +138,20 @@ impl Core {
         }
     }
 
+    /// A ping was answered, so the entry that waited for the answer would come up for nothing.
+    pub fn disarm_early(&mut self, token: Token) {
+        let Core { slots, wheel, limits, now, .. } = self;
+        let Some(conn) = slots.get(token) else { return };
+        let Some((deadline, _)) = conn.deadline(limits) else { return };
+        if !wheel.can_pass_over(token.index) {
+            return;
+        }
+        let Some(early) = conn.armed.give_up(now.tick, deadline) else { return };
+        // Where that is not to be had it comes up all the same, and nobody knows it.
+        wheel.pass_over(token.index, early);
+        self.arm(token);
+    }
+
     /// Has a connection end with this turn; the first reason counts.
     pub fn doom(&mut self, token: Token, reason: CloseReason) {
         self.doomed.push(Doomed { token, reason, reset: reason.resets() });

@@ -9,6 +9,9 @@ use crate::conn::{CloseReason, Deadline, Pause, RefusedReason, TICK_MICROS, Tick
 use crate::io::{Done, Token};
 use crate::proto::Answer;
 
+/// Connections whose memory is asked for together, ahead of looking at them.
+const AHEAD: usize = 16;
+
 /// Entries looked at in one turn; the rest waits, so that a mass expiry starves nobody.
 const LOOKS: usize = 1024;
 
@@ -16,6 +19,9 @@ impl Reactor {
     /// Looks at the connections whose entries have come up.
     pub(super) fn expire(&mut self) {
         for look in 0..LOOKS {
+            if look.is_multiple_of(AHEAD) {
+                self.core.slots.warm(self.core.wheel.ahead(AHEAD));
+            }
             let Some((tick, slot)) = self.core.wheel.pop() else { return };
             if look == 0 {
                 self.core.note_lag(tick);

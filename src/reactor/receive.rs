@@ -97,6 +97,7 @@ impl Reactor {
                 let micros = core.now.micros;
                 if let Some(rtt) = core.slots.get(token).and_then(|conn| conn.round_trip(micros)) {
                     core.shard.heartbeat_rtt.observe_micros(rtt);
+                    core.disarm_early(token);
                 }
             }
             Incoming::Close(close) => {

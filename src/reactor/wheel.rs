@@ -25,6 +25,10 @@ pub struct Wheel {
     coming: Box<[u64; WORDS]>,
     fired: VecDeque<(Tick, Vec<u32>)>,
     entries: u64,
+    /// For each slot the low bits of the tick of an entry that is passed over when it fires; 0 for
+    /// none. A slot need not be looked at then, and with very many connections to look is to wait
+    /// for memory.
+    void: Vec<u16>,
 }
 
 impl Wheel {
@@ -39,6 +43,7 @@ impl Wheel {
             coming: vec![0; WORDS].try_into().unwrap_or_else(|_| Box::new([0; WORDS])),
             fired: VecDeque::new(),
             entries: 0,
+            void: Vec::new(),
         }
     }
 
@@ -55,6 +60,33 @@ impl Wheel {
                 *word |= bit;
             }
         }
+    }
+
+    /// Whether an entry of this slot can be passed over: only one at a time can.
+    pub fn can_pass_over(&self, slot: u32) -> bool {
+        self.void.get(slot as usize).is_none_or(|tick| *tick == 0)
+    }
+
+    /// The slot's entry at `tick` is to be passed over. Where it has another at the same tick, one
+    /// of the two still comes up; where another of its entries is passed over already, both do.
+    pub fn pass_over(&mut self, slot: u32, tick: Tick) {
+        let at = slot as usize;
+        if !self.can_pass_over(slot) {
+            return;
+        }
+        if self.void.len() <= at {
+            self.void.resize(at + 1, 0);
+        }
+        if let Some(void) = self.void.get_mut(at) {
+            // Low bits of 0 say nothing, and that entry comes up like any other.
+            *void = tick.0 as u16;
+        }
+    }
+
+    /// The next slots that `pop` will name, as far as they fired together; at most so many.
+    pub fn ahead(&self, most: usize) -> &[u32] {
+        let Some((_, slots)) = self.fired.front() else { return &[] };
+        slots.get(slots.len().saturating_sub(most)..).unwrap_or(&[])
     }
 
     /// Turns the wheel up to `now`; what fires is kept for `pop`.
@@ -83,6 +115,11 @@ impl Wheel {
             let (tick, slots) = self.fired.front_mut()?;
             if let Some(slot) = slots.pop() {
                 self.entries -= 1;
+                let void = self.void.get_mut(slot as usize);
+                if let Some(void) = void.filter(|void| **void != 0 && **void == tick.0 as u16) {
+                    *void = 0;
+                    continue;
+                }
                 return Some((*tick, slot));
             }
             self.fired.pop_front();
@@ -189,6 +226,31 @@ mod tests {
         wheel.insert(1, Tick(50));
         assert_eq!(wheel.next(Tick(100)), Some(Ticks(1)));
         assert_eq!(fired(&mut wheel, Tick(101)), [(Tick(101), 1)]);
+    }
+
+    #[test]
+    fn an_entry_that_is_passed_over_comes_up_for_nobody_and_the_next_one_does() {
+        let mut wheel = Wheel::new(Tick(0));
+        for (slot, tick) in [(1, 10), (2, 10), (1, 20), (3, 10)] {
+            wheel.insert(slot, Tick(tick));
+        }
+        wheel.pass_over(1, Tick(10));
+        assert!(!wheel.can_pass_over(1));
+        wheel.pass_over(1, Tick(20));
+        wheel.pass_over(2, Tick(1 << 16));
+        assert_eq!(fired(&mut wheel, Tick(10)), [(Tick(10), 3), (Tick(10), 2)]);
+        assert_eq!(fired(&mut wheel, Tick(20)), [(Tick(20), 1)]);
+        assert_eq!(wheel.entries(), 0);
+        assert!(wheel.can_pass_over(1));
+    }
+
+    #[test]
+    fn of_two_entries_at_one_tick_one_still_comes_up() {
+        let mut wheel = Wheel::new(Tick(0));
+        wheel.insert(1, Tick(10));
+        wheel.insert(1, Tick(10));
+        wheel.pass_over(1, Tick(10));
+        assert_eq!(fired(&mut wheel, Tick(10)), [(Tick(10), 1)]);
     }
 
     #[test]
