@@ -27,6 +27,9 @@ use crate::threshold::Verdict;
 /// How often threads are asked whether they are done, and the operator whether to stop.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// How long the last answers are waited for after an interrupt.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 /// A thread's stack in bytes: there may be many threads, and none goes deep.
 const STACK: usize = 512 * 1024;
 
@@ -58,6 +61,8 @@ pub struct Played {
     pub kernel: Option<u64>,
     /// What the server's busiest thread used of a core, from 0 to 1; for measured scenes.
     pub busiest_server_thread: Option<f64>,
+    /// The same of the generator's own.
+    pub busiest_own_thread: Option<f64>,
     /// The latencies that belong to it, in nanoseconds; empty for scenes that are not measured.
     pub latency: Histogram<u64>,
 }
@@ -174,6 +179,7 @@ pub fn run(plan: Plan) -> Result<Outcome, Failure> {
     let shared = Arc::new(Shared::new(plan));
     let mut conductor = Conductor {
         server,
+        own: Server::new(std::process::id() as i32).ok(),
         threads: Vec::new(),
         outcome: Outcome::new(Arc::clone(&shared), server),
         shared,
@@ -194,6 +200,8 @@ pub fn run(plan: Plan) -> Result<Outcome, Failure> {
 
 struct Conductor {
     server: Option<Server>,
+    /// This process, whose threads are watched likewise.
+    own: Option<Server>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<Result<Findings, Failure>>>,
     outcome: Outcome,
@@ -219,7 +227,8 @@ impl Conductor {
         let mut ahead: VecDeque<Scene> = self.shared.plan.script.iter().copied().collect();
         let mut number = 0;
         while let Some(scene) = ahead.pop_front() {
-            if self.outcome.interrupted && !matches!(scene.act, Act::Close | Act::Judge) {
+            let winds_up = matches!(scene.act, Act::Settle | Act::Judge | Act::Close);
+            if self.outcome.interrupted && !winds_up {
                 continue;
             }
             number += 1;
@@ -239,7 +248,7 @@ impl Conductor {
         let wanted = scene.connections.unwrap_or(self.shared.plan.connections);
         let open = Counts::of(&self.shared.tallies).open;
         self.live.begin(&scene, open, wanted);
-        let threads_before = self.thread_times(&scene);
+        let threads_before = [self.server, self.own].map(|process| thread_times(process, &scene));
         let from = self.look();
         self.shared.call(number, scene);
         self.wait_for_end(number, &scene, wanted);
@@ -251,8 +260,12 @@ impl Conductor {
         let server_rss = self.server.and_then(|server| server.resident_bytes().ok());
         let kernel = self.server.and_then(|_| server::kernel_socket_bytes().ok());
         let lasted = (to.at - from.at).as_secs_f64();
-        let busiest = busiest(&threads_before, &self.thread_times(&scene));
-        let busiest_server_thread = busiest.map(|time| time.as_secs_f64() / lasted);
+        let threads_after = [self.server, self.own].map(|process| thread_times(process, &scene));
+        let share = |process: usize| {
+            let busiest = busiest(&threads_before[process], &threads_after[process]);
+            busiest.map(|time| time.as_secs_f64() / lasted)
+        };
+        let (busiest_server_thread, busiest_own_thread) = (share(0), share(1));
         // Of two measured scenes in a row the second tells the latencies of both.
         let before = self.outcome.played.last().filter(|last| last.scene.measured);
         let before = before.filter(|_| scene.measured);
@@ -265,6 +278,7 @@ impl Conductor {
             server_rss,
             kernel,
             busiest_server_thread,
+            busiest_own_thread,
             latency,
         });
         if scene.measured {
@@ -298,8 +312,14 @@ impl Conductor {
             let errors = outcome.errors_since_judged();
             report.errors.total = errors;
             let verdicts = report.judge(&quest.keep);
-            let kept = verdicts.iter().all(|verdict| !verdict.failed) && keeps_pace(outcome);
-            let found: Vec<String> = verdicts.iter().map(ToString::to_string).collect();
+            let mut found: Vec<String> = verdicts.iter().map(ToString::to_string).collect();
+            let wanted = match quest.over {
+                Over::Rate => self.shared.plan.connections,
+                Over::Connections => load as usize,
+            };
+            let flaw = flaw(outcome, wanted as u64, quest.duration);
+            found.extend(flaw.map(str::to_owned));
+            let kept = flaw.is_none() && verdicts.iter().all(|verdict| !verdict.failed);
             let what = if kept { "kept" } else { "not kept" };
             let load_text = Quantity::Count.text(load.round());
             self.live.note(&format!("{load_text}: {what} ({})", found.join("; ")));
@@ -331,6 +351,9 @@ impl Conductor {
         // In these, connections are not there for a while, and come (back).
         let comes_and_goes = matches!(scene.act, Act::Churn | Act::Herd | Act::Mixed);
         loop {
+            // Whoever ends a run early waits for last answers, but not for long.
+            let hurried = scene.act == Act::Settle && self.outcome.interrupted;
+            let at_most = if hurried { at_most.min(LAST_ANSWERS) } else { at_most };
             let left = at_most.saturating_sub(begun.elapsed());
             if left.is_zero() || self.a_thread_ended() {
                 return;
@@ -342,10 +365,12 @@ impl Conductor {
             if any_open && !comes_and_goes && Counts::of(&self.shared.tallies).open == 0 {
                 return;
             }
-            // A second interrupt is not caught: closing is always played to its end.
-            if scene.act != Act::Close && sys::interrupted() {
+            // A second interrupt is not caught: winding up is always played to its end.
+            if sys::interrupted() {
                 self.outcome.interrupted = true;
-                return;
+                if !matches!(scene.act, Act::Settle | Act::Close) {
+                    return;
+                }
             }
             self.sampler.look(&self.shared);
             let counts = || Counts::of(&self.shared.tallies);
@@ -362,11 +387,6 @@ impl Conductor {
 
     fn a_thread_ended(&self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
-    }
-
-    fn thread_times(&self, scene: &Scene) -> Option<BTreeMap<u32, Duration>> {
-        let server = self.server.filter(|_| scene.measured)?;
-        server.thread_times().ok()
     }
 
     fn look(&self) -> Look {
@@ -396,14 +416,33 @@ impl Conductor {
 }
 
 /// The part of the intended messages that must have been sent for a step to count: a generator that
-/// fell behind proves nothing about the server.
-const PACE: f64 = 0.98;
+/// fell behind proves nothing about the server. Less than a percentile that people ask for may be
+/// missing; the scene's two ends are no sharper than that.
+const PACE: f64 = 0.995;
+
+/// Why the step that was just measured says nothing for the load that it was meant to have, if so.
+fn flaw(outcome: &Outcome, connections: u64, lasts: Duration) -> Option<&'static str> {
+    let played = outcome.measured()?;
+    let open = played.from.counts.open.min(played.to.counts.open);
+    if open < connections || played.lasted() < lasts {
+        Some("not all connections were open all the time")
+    } else if !keeps_pace(outcome) {
+        Some("not all messages that were due were sent")
+    } else {
+        None
+    }
+}
 
 /// Whether the step that was just measured was played at the load it was meant to have.
 pub fn keeps_pace(outcome: &Outcome) -> bool {
     let Some(played) = outcome.measured() else { return false };
     let sent = played.to.counts.sent - played.from.counts.sent;
     sent as f64 >= PACE * played.scene.rate * played.lasted().as_secs_f64()
+}
+
+/// The CPU times of a process's threads, where the scene is one of those that are measured.
+fn thread_times(process: Option<Server>, scene: &Scene) -> Option<BTreeMap<u32, Duration>> {
+    process.filter(|_| scene.measured)?.thread_times().ok()
 }
 
 /// The most CPU time that one thread used between two readings.

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::plan::Plan;
 use crate::quantity::Quantity;
 use crate::sampler::{Beat, Sample, rate};
-use crate::script::{Ends, Scene};
+use crate::script::{Act, Ends, Scene};
 use crate::tally::Counts;
 
 /// How often the line changes.
@@ -99,8 +99,13 @@ impl Live {
         match &self.screen {
             Screen::Bar(bar) => {
                 let part = match scene.ends {
-                    Ends::After(time) => elapsed.as_secs_f64() / time.as_secs_f64().max(0.001),
-                    Ends::WhenDone(_) => now.open as f64 / wanted.max(1) as f64,
+                    // These are done when all are open, and the others by the clock at the latest.
+                    Ends::WhenDone(_) if matches!(scene.act, Act::Open | Act::Herd) => {
+                        now.open as f64 / wanted.max(1) as f64
+                    }
+                    Ends::After(time) | Ends::WhenDone(time) => {
+                        elapsed.as_secs_f64() / time.as_secs_f64().max(0.001)
+                    }
                 };
                 bar.set_position((1_000.0 * part.min(1.0)) as u64);
                 bar.set_message(line);
@@ -150,10 +155,10 @@ fn line(
         line += &format!("  p50 {}  p99 {}", micros(p50), micros(p99));
     }
     line += &format!("  {} errors", count(now.errors));
-    if let Ends::After(time) = scene.ends {
-        let left = time.saturating_sub(elapsed).as_secs();
-        line += &format!("  {} left", humantime::format_duration(Duration::from_secs(left)));
-    }
+    let (Ends::After(time) | Ends::WhenDone(time)) = scene.ends;
+    let left = time.saturating_sub(elapsed).as_secs();
+    let most = if matches!(scene.ends, Ends::WhenDone(_)) { " at most" } else { "" };
+    line += &format!("  {} left{most}", humantime::format_duration(Duration::from_secs(left)));
     line
 }
 

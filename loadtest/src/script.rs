@@ -41,6 +41,13 @@ pub enum Act {
     Close,
 }
 
+impl Act {
+    /// Whether a timetable that is under way goes on in it.
+    pub fn goes_by_the_clock(self) -> bool {
+        matches!(self, Act::Rate | Act::Resets | Act::Zombies | Act::Publish)
+    }
+}
+
 /// When a scene is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {

@@ -153,7 +153,7 @@ pub struct Tally {
     pub received: AtomicU64,
     /// Messages that were sent.
     pub sent: AtomicU64,
-    /// Pings answered.
+    /// Pings that came.
     pub pings: AtomicU64,
     /// Errors so far.
     pub errors: AtomicU64,
@@ -177,7 +177,7 @@ pub struct Counts {
     pub received: u64,
     /// Messages sent.
     pub sent: u64,
-    /// Pings answered.
+    /// Pings that came.
     pub pings: u64,
     /// Errors.
     pub errors: u64,

@@ -114,6 +114,11 @@ impl Threshold {
         Ok(Threshold { metric, comparison, limit })
     }
 
+    /// What it is a condition on.
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
     /// The condition that holds exactly where this one does not: what a run that `--fail-if` ends
     /// badly would have had to keep.
     pub fn opposite(self) -> Threshold {

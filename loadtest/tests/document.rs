@@ -128,11 +128,35 @@ fn a_herd_that_is_ended_early_says_who_was_not_back() {
     );
     let mut command = command(&line, &[]);
     let child = command.stdout(Stdio::piped()).spawn().expect("the binary runs");
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::thread::sleep(Duration::from_secs(3));
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(interrupt.expect("kill runs").success());
     let report = parse(&line, &child.wait_with_output().expect("it ends"));
     assert_eq!(report["interrupted"], true, "{report}");
     assert_eq!((&report["herd"]["dropped"], &report["herd"]["back"]), (&3.into(), &0.into()));
     assert_eq!(report["errors"]["kinds"]["not_back"], 3, "{report}");
+}
+
+#[test]
+fn an_early_end_in_a_stall_shows_the_stall() {
+    // From its 50th message on the server says nothing more.
+    let (address, _) = harness::echo_by(|message, before| {
+        if before < 50 {
+            return message;
+        }
+        loop {
+            std::thread::park();
+        }
+    });
+    let line = format!("rate --url ws://{address}/ -c 4 --rate 50 --warmup 0 --duration 1h");
+    let mut command = command(&line, &[]);
+    let child = command.stdout(Stdio::piped()).spawn().expect("the binary runs");
+    std::thread::sleep(Duration::from_secs(4));
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupt.expect("kill runs").success());
+    let output = child.wait_with_output().expect("it ends");
+    let report = parse(&line, &output);
+    assert_eq!((&report["interrupted"], output.status.code()), (&true.into(), Some(1)));
+    assert!(report["errors"]["kinds"]["unanswered"].as_u64() > Some(40), "{report}");
+    assert!(number(&report, "/latency_us/p50") > 0.5e6, "{report}");
 }

@@ -44,6 +44,26 @@ fn a_stall_shows_in_the_open_loops_percentiles_as_long_as_it_was() {
 }
 
 #[test]
+fn a_connection_that_is_lost_takes_nothing_along_that_was_due() {
+    // Message 100 is never answered: a second later its connection is dropped.
+    let (address, _) = echo_by(|message, before| {
+        if before == 100 {
+            thread::sleep(Duration::from_secs(1));
+            panic!("as planned");
+        }
+        message
+    });
+    let line = format!("rate --url ws://{address}/ -c 5 --rate 100 --warmup 0 --duration 4s");
+    let report = harness::report(&line);
+    // On the connection that is lost a message was due every 50 ms: for a second they waited, and
+    // for two there was nothing to send them on.
+    let kinds = &report["errors"]["kinds"];
+    assert!((10..=30).contains(&count(kinds, "/unanswered")), "{report}");
+    assert!((25..=50).contains(&count(kinds, "/unsent")), "{report}");
+    assert!(number(&report, "/latency_us/max") > 0.9e6, "{report}");
+}
+
+#[test]
 fn a_closed_loop_hides_the_same_stall() {
     let line = format!("echo --url ws://{}/ -c 4 --warmup 0 --duration 3s", stalling_echo(2_000));
     let report = clean_report(&line, &[]);

@@ -146,7 +146,7 @@ fn a_run_that_is_ended_before_it_could_judge_has_failed() {
     let mut running = command(&format!("ws://{address}/echo"), &flags);
     let running = running.stdout(Stdio::piped()).spawn().expect("the binary runs");
     // Long before a zombie is overdue, and after the handler of the signal stands.
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(Duration::from_secs(3));
     let pid = running.id().to_string();
     let told = std::process::Command::new("kill").args(["-INT", &pid]).status();
     assert!(told.is_ok_and(|status| status.success()));

@@ -40,7 +40,9 @@ def table(workload, measurements):
     lines = [f"### {workload.name}: {workload.heading}", "", line(titles), line(["---"] * len(titles))]
     for row in found:
         lines.append(line(cells(row, floor) if row.measured else refusal(row, len(titles))))
-    return lines + [""]
+    short = [f"{row.name}: medians of {len(row.reports)} rounds only: {row.failure}"
+             for row in found if row.measured and row.failure]
+    return lines + [text for note in short for text in ("", note)] + [""]
 
 
 def refusal(row, width):

@@ -31,6 +31,8 @@ pub(super) struct Arrivals {
     since: Duration,
     /// Whether who fails tries again.
     pub(super) persistent: bool,
+    /// Whether all may come at once, as a herd does, however many are under way.
+    pub(super) rushing: bool,
 }
 
 impl Arrivals {
@@ -38,7 +40,8 @@ impl Arrivals {
     pub(super) fn begin(&mut self, fresh: Range<usize>, persistent: bool, now: Duration) {
         self.fresh = fresh;
         self.again.clear();
-        (self.begun, self.since, self.persistent) = (0, now, persistent);
+        (self.begun, self.since) = (0, now);
+        (self.persistent, self.rushing) = (persistent, false);
     }
 
     /// Nobody is to come any more; who is under way may.
@@ -56,13 +59,16 @@ impl Arrivals {
     pub(super) fn room(&self, plan: &Plan, now: Duration) -> usize {
         let due = self.again.peek().is_some_and(|Reverse((at, ..))| *at <= now);
         let due = if due { self.again.len() } else { 0 };
-        let pending = (PENDING / plan.threads).max(8).saturating_sub(self.pending);
+        let pending = match self.rushing {
+            true => usize::MAX,
+            false => (PENDING / plan.threads).max(8).saturating_sub(self.pending),
+        };
         let by_rate = match plan.connect_rate {
             None => usize::MAX,
             Some(rate) => {
                 let elapsed = now.saturating_sub(self.since).as_secs_f64();
-                let due = (elapsed * rate / plan.threads as f64) as usize + 1;
-                due.saturating_sub(self.begun)
+                let due = (elapsed * rate / plan.threads as f64) as usize;
+                due.saturating_add(1).saturating_sub(self.begun)
             }
         };
         (self.fresh.len() + due).min(pending).min(by_rate).min(BUDGET)

@@ -1,4 +1,4 @@
-//! Opening sockets: non-blocking connects from the planned source addresses, at the planned pace.
+//! Opening sockets: non-blocking connects from the planned source addresses.
 //! Not the upgrade that follows; that is `wire::handshake`.
 
 use std::io;

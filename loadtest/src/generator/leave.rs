@@ -11,7 +11,6 @@ use crate::tally::ErrorKind;
 use crate::tls;
 use crate::wire::frame::Opcode;
 use crate::wire::handshake::Refusal;
-use crate::wire::payload::scramble;
 
 /// What to ask where a TLS handshake ends in nothing.
 const SPEAKS_TLS: &str = "does the server speak TLS there?";
@@ -112,7 +111,8 @@ impl Generator {
         self.partial.remove(&slot);
         let was_open = matches!(client.stage, Stage::Open | Stage::Closing);
         if was_open {
-            self.ledger.gone(slot, &client);
+            let lost = matches!(client.stage, Stage::Open);
+            self.ledger.gone(slot, &client, lost, self.shared.epoch.elapsed());
         } else {
             self.arrivals.settled();
         }
@@ -132,9 +132,9 @@ impl Generator {
         // Who leaves of its own will is not in trouble.
         match (&self.work, &plan.patterns) {
             (Work::Churning, _) if was_open => self.arrivals.come_at(now, client.id, 0),
-            (Work::Mixing(_), Some(patterns)) if was_open => {
-                let away = patterns.away.time(scramble(plan.seed ^ now.as_nanos() as u64));
-                self.arrivals.come_at(now + away, client.id, 0);
+            (Work::Mixing(mixer), Some(patterns)) if was_open => {
+                let away = mixer.away(client.id, patterns, plan.seed);
+                self.arrivals.come_at(now.saturating_add(away), client.id, 0);
             }
             _ => self.come_back_later(client.id, client.attempts, retry_after),
         }
@@ -150,7 +150,8 @@ impl Generator {
         let plan = &self.shared.plan;
         let pause = arrivals::pause(&plan.backoff, id, attempts, plan.seed);
         let asked = retry_after.filter(|_| plan.backoff.heed_retry_after).unwrap_or_default();
-        self.arrivals.come_at(self.now() + pause.max(asked), id, attempts.saturating_add(1));
+        let at = self.now().saturating_add(pause.max(asked));
+        self.arrivals.come_at(at, id, attempts.saturating_add(1));
     }
 
     /// All connections drop, in this very turn, and each comes back after a pause of its own.

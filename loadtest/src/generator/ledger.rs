@@ -1,7 +1,7 @@
 //! A generator thread's books: which message is expected next on each connection, when it was
 //! sent or due, what came, what went wrong. Not the sockets (`client`) nor when to send (`work`).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,6 +22,12 @@ pub const PUBLISHED_WINDOW: usize = 1 << 15;
 /// beyond that is counted as unsent.
 const OWED_LIMIT: usize = 1 << 16;
 
+/// Pings of one probe that are remembered; beyond that its server has not answered for minutes.
+const PROBES_LIMIT: usize = 1_024;
+
+/// An answer to a probe's last ping may still be under way; after so long it is missing.
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often latencies are handed over to whoever looks at the run.
 const HAND_OVER: Duration = Duration::from_millis(200);
 
@@ -39,6 +45,8 @@ pub struct Ledger {
     /// Messages awaited, over all connections: those in flight and, in the open loop, those owed.
     pub awaited: u64,
     times: Times,
+    /// The probes' pings without an answer: when each was due.
+    probes: HashMap<usize, VecDeque<u64>>,
     /// Whether a latency belongs to the measurement in which its message was due, and not to the
     /// one in which it came.
     by_due: bool,
@@ -70,6 +78,7 @@ impl Ledger {
             mute: false,
             awaited: 0,
             times: if open_loop { Times::Queues(Vec::new()) } else { Times::Ring(Vec::new()) },
+            probes: HashMap::new(),
             by_due,
             expected: Vec::new(),
             fresh: Latencies::default(),
@@ -127,10 +136,14 @@ impl Ledger {
         }
     }
 
-    /// An open connection has gone from `slot`.
-    pub fn gone(&mut self, slot: usize, client: &Client) {
+    /// An open connection has gone from `slot`; `lost` where we did not ask it to. What it still
+    /// awaited will not come: in the open loop each of these messages counts as late as it is now.
+    pub fn gone(&mut self, slot: usize, client: &Client, lost: bool, now: Duration) {
         let open = &self.tally().open;
         open.store(open.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        if lost && matches!(self.times, Times::Queues(_)) {
+            self.give_up(slot, client, now);
+        }
         match &mut self.times {
             Times::Ring(_) if self.shared.plan.traffic == Traffic::Echo => {
                 self.awaited -= client.in_flight();
@@ -141,6 +154,7 @@ impl Ledger {
                 queues[slot].clear();
             }
         }
+        self.probes.remove(&slot);
     }
 
     /// Open loop: a message of the connection in `slot` is due.
@@ -213,12 +227,12 @@ impl Ledger {
         now: Duration,
     ) -> Result<(), (ErrorKind, String)> {
         let at = match self.plan().traffic {
-            Traffic::Echo | Traffic::Heartbeats => self.receive_echo(slot, client, payloads)?,
+            Traffic::Echo | Traffic::Heartbeats => Some(self.receive_echo(slot, client, payloads)?),
             Traffic::FanOut { publishers } => {
                 if self.plan().matching == Match::Any {
                     // There is one publisher then, and its messages come in order.
                     client.arriving = Stamp::new(0, client.received);
-                    if self.shared.published_at(client.arriving) == 0 {
+                    if self.shared.published_at(client.arriving).is_none() {
                         // Nothing was published that this could be: a greeting, or the answer to a
                         // subscription.
                         return Ok(());
@@ -231,6 +245,8 @@ impl Ledger {
             }
         };
         bump(&self.tally().received, 1);
+        // So late that when it was due is forgotten.
+        let Some(at) = at else { return Ok(()) };
         let now = now.as_nanos() as u64;
         let kept = self.latency(at, now);
         if kept && let Traffic::FanOut { .. } = self.plan().traffic {
@@ -296,6 +312,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// Deliveries that the subscriber in `slot` still waits for.
+    pub fn undelivered(&self, slot: usize, client: &Client) -> u64 {
+        let Traffic::FanOut { publishers } = self.plan().traffic else { return 0 };
+        if self.plan().matching == Match::Any {
+            return self.shared.published(0).saturating_sub(client.received);
+        }
+        let ahead = |publisher: u32| {
+            let expected = self.expected[slot * publishers as usize + publisher as usize];
+            (self.shared.published(publisher) as u32).saturating_sub(expected)
+        };
+        (0..publishers).map(|publisher| u64::from(ahead(publisher))).sum()
+    }
+
     /// Another subscriber has a broadcast: was it the one in the middle, the 99th of a hundred, or
     /// the last?
     fn count_delivery(&mut self, stamp: Stamp, at: u64, now: u64) {
@@ -308,10 +337,36 @@ impl Ledger {
         }
     }
 
-    /// A pong has come for a probe's ping, which carried the time at which it was due.
-    pub fn pong(&mut self, payload: &[u8], now: Duration) {
-        if let Ok(due) = <[u8; 8]>::try_from(payload) {
-            self.latency(u64::from_be_bytes(due), now.as_nanos() as u64);
+    /// A probe sends a ping, due at `due`; returns what it carries.
+    pub fn probe(&mut self, slot: usize, due: Duration) -> [u8; 8] {
+        let due = due.as_nanos() as u64;
+        let pings = self.probes.entry(slot).or_default();
+        if pings.len() < PROBES_LIMIT {
+            pings.push_back(due);
+        }
+        due.to_be_bytes()
+    }
+
+    /// A pong has come. Where it answers a probe's ping, it answers those before it too (RFC 6455
+    /// section 5.5.3).
+    pub fn pong(&mut self, slot: usize, payload: &[u8], now: Duration) {
+        let Ok(due) = <[u8; 8]>::try_from(payload).map(u64::from_be_bytes) else { return };
+        let Some(pings) = self.probes.get_mut(&slot) else { return };
+        let Some(at) = pings.iter().position(|ping| *ping == due) else { return };
+        let answered: Vec<u64> = pings.drain(..=at).collect();
+        for ping in answered {
+            self.latency(ping, now.as_nanos() as u64);
+        }
+    }
+
+    /// Probes are over: pings that have waited for their answers unduly count as late as they are.
+    pub fn give_up_probes(&mut self, now: Duration) {
+        let patience = PROBE_PATIENCE.as_nanos() as u64;
+        let now = now.as_nanos() as u64;
+        let pings: Vec<u64> = self.probes.drain().flat_map(|(_, pings)| pings).collect();
+        for ping in pings.into_iter().filter(|ping| now.saturating_sub(*ping) > patience) {
+            self.latency(ping, now);
+            self.fault(ErrorKind::Unanswered, 1);
         }
     }
 
@@ -337,19 +392,26 @@ impl Ledger {
     }
 
     /// Nothing that is still awaited will be waited for: it counts as late as it is now, and as
-    /// unanswered or unsent.
-    pub fn give_up(&mut self, slot: usize, client: &Client, now: Duration) {
+    /// unanswered or unsent. Tells whether there was anything.
+    pub fn give_up(&mut self, slot: usize, client: &Client, now: Duration) -> bool {
         let now = now.as_nanos() as u64;
         let late: Vec<u64> = match &mut self.times {
             Times::Ring(_) => Vec::new(),
-            Times::Queues(queues) => queues[slot].iter().copied().collect(),
+            Times::Queues(queues) => queues[slot].drain(..).collect(),
         };
+        self.awaited -= late.len() as u64;
         for at in &late {
             self.latency(*at, now);
         }
-        let owed = (late.len() as u64).saturating_sub(client.in_flight());
+        let in_flight = match &self.times {
+            Times::Ring(_) => client.in_flight(),
+            // What was given up before is not in the books any more.
+            Times::Queues(_) => client.in_flight().min(late.len() as u64),
+        };
+        let owed = (late.len() as u64).saturating_sub(in_flight);
         self.fault(ErrorKind::Unsent, owed);
-        self.fault(ErrorKind::Unanswered, client.in_flight());
+        self.fault(ErrorKind::Unanswered, in_flight);
+        owed + in_flight > 0
     }
 
     /// Hands the latest latencies over where that is due, or `now_or_never`.

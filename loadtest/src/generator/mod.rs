@@ -79,6 +79,8 @@ pub struct Shared {
     number: AtomicUsize,
     /// How many connections a broadcast is to reach.
     audience: AtomicU64,
+    /// How many messages each publisher has sent.
+    counts: Vec<AtomicU64>,
     /// When each of the latest messages of each publisher was due.
     published: Vec<AtomicU64>,
     /// How many have it: the low half of its number, then the count, 32 bits each.
@@ -100,6 +102,7 @@ impl Shared {
             stage: Mutex::new((0, Scene::nothing())),
             number: AtomicUsize::new(0),
             audience: AtomicU64::new(0),
+            counts: (0..publishers).map(|_| AtomicU64::new(0)).collect(),
             published: places(),
             delivered: places(),
             plan,
@@ -133,12 +136,25 @@ impl Shared {
         let place = Shared::place(stamp);
         self.published[place].store(at, Ordering::Relaxed);
         self.delivered[place].store(stamp.sequence() << 32, Ordering::Relaxed);
+        if let Some(count) = self.counts.get(stamp.connection() as usize) {
+            count.store(stamp.sequence() + 1, Ordering::Relaxed);
+        }
     }
 
-    /// When the message `stamp` was due, in nanoseconds; 0 where nobody knows.
-    fn published_at(&self, stamp: Stamp) -> u64 {
-        let at = self.published.get(Shared::place(stamp));
-        at.map_or(0, |at| at.load(Ordering::Relaxed))
+    /// How many messages a publisher has sent.
+    fn published(&self, publisher: u32) -> u64 {
+        let count = self.counts.get(publisher as usize);
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// When the message `stamp` was due, in nanoseconds; `None` where it was never sent, or so long
+    /// ago that its place has gone to another.
+    fn published_at(&self, stamp: Stamp) -> Option<u64> {
+        let place = Shared::place(stamp);
+        let number = self.delivered.get(place)?.load(Ordering::Relaxed) >> 32;
+        let sent = stamp.sequence() < self.published(stamp.connection());
+        let same = number == stamp.sequence() & u64::from(u32::MAX);
+        (sent && same).then(|| self.published[place].load(Ordering::Relaxed))
     }
 
     /// One more has the message `stamp`: how many have it now, and how many are to.
@@ -355,6 +371,7 @@ mod tests {
         shared.publish(next_in_place, 200);
         assert_eq!(shared.delivered(first).0, 0);
         assert_eq!(shared.delivered(next_in_place).0, 1);
-        assert_eq!(shared.published_at(next_in_place), 200);
+        assert_eq!(shared.published_at(next_in_place), Some(200));
+        assert_eq!(shared.published_at(first), None);
     }
 }

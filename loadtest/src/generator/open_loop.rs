@@ -7,6 +7,7 @@ use super::timetable::Timetable;
 use super::work::Work;
 use super::{BUFFER, Generator, append_control, append_message};
 use crate::error::Failure;
+use crate::tally::ErrorKind;
 use crate::wire::frame::Opcode;
 
 /// Messages that one turn sends at most.
@@ -43,8 +44,9 @@ impl Generator {
             if due > now {
                 return self.wake_in((due - now).clamp(SOON, LONG));
             }
-            let there = self.fleet.get(slot).is_some_and(|c| c.is_open() && c.id == id);
-            if there && !send(self, slot, due)? {
+            if !self.is_there(slot, id) {
+                self.ledger.fault(ErrorKind::Unsent, 1);
+            } else if !send(self, slot, due)? {
                 return self.wake_in(ASK_AGAIN);
             }
             if let Some(table) = self.timetable() {
@@ -52,6 +54,27 @@ impl Generator {
             }
         }
         self.wake_in(Duration::ZERO)
+    }
+
+    fn is_there(&self, slot: usize, id: u32) -> bool {
+        self.fleet.get(slot).is_some_and(|client| client.is_open() && client.id == id)
+    }
+
+    /// A scene of the open loop is over: what fell due in it and was not taken yet is sent now, or
+    /// counts as unsent; it does not vanish with the timetable.
+    pub(super) fn finish_turns(&mut self, now: Duration) -> Result<(), Failure> {
+        let publishes = matches!(self.work, Work::Publishing(_));
+        while let Some((slot, id, due)) = self.timetable().and_then(|table| table.due())
+            && due < now
+        {
+            let sent = self.is_there(slot, id)
+                && if publishes { self.publish(slot, due)? } else { self.pace(slot, due)? };
+            self.ledger.fault(ErrorKind::Unsent, u64::from(!sent));
+            if let Some(table) = self.timetable() {
+                table.advance();
+            }
+        }
+        Ok(())
     }
 
     /// Makes the poll return after so long at the latest.
@@ -95,7 +118,7 @@ impl Generator {
     /// A probe's ping is due.
     pub(super) fn probe(&mut self, slot: usize, due: Duration) -> Result<bool, Failure> {
         self.scratch.clear();
-        let payload = (due.as_nanos() as u64).to_be_bytes();
+        let payload = self.ledger.probe(slot, due);
         append_control(&mut self.scratch, Opcode::Ping, [0; 4], &payload);
         self.send_scratch(slot)?;
         Ok(true)

@@ -215,7 +215,7 @@ impl Arrival<'_> {
                     };
                     return Err(self.loss(ErrorKind::ClosedByServer, &said));
                 }
-                Piece::Control { payload, .. } => self.ledger.pong(payload, self.now),
+                Piece::Control { payload, .. } => self.ledger.pong(self.slot, payload, self.now),
             }
         }
     }

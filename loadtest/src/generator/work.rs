@@ -10,7 +10,7 @@ use super::client::Client;
 use super::mixed::Mixer;
 use super::timetable::Timetable;
 use super::zombies::Zombies;
-use super::{BUFFER, Generator, IDLE_WAIT, append_message};
+use super::{BUFFER, Generator, IDLE_WAIT, append_message, dial};
 use crate::error::Failure;
 use crate::plan::Traffic;
 use crate::script::{Act, Scene};
@@ -57,7 +57,7 @@ impl Generator {
         if self.scene.1.measured && !scene.measured {
             self.ledger.measure(false, now);
         }
-        self.leave(scene.act);
+        self.leave(scene.act)?;
         self.ledger.hand_over(now, true);
         if scene.measured {
             self.ledger.measure(true, now);
@@ -115,6 +115,7 @@ impl Generator {
             }
             (Act::Herd, _) => {
                 self.arrivals.begin(0..0, true, now);
+                self.arrivals.rushing = true;
                 self.drop_all();
                 Work::Herding { since: now }
             }
@@ -133,11 +134,16 @@ impl Generator {
     }
 
     /// Accounts for what the scene leaves undone, `next` being what follows it.
-    fn leave(&mut self, next: Act) {
+    fn leave(&mut self, next: Act) -> Result<(), Failure> {
+        let now = self.now();
         match &self.work {
-            Work::EchoingOnce { .. } | Work::Settling => self.give_up(),
+            Work::Pacing(_) | Work::Publishing(_) if !next.goes_by_the_clock() => {
+                self.finish_turns(now)?;
+            }
+            Work::Holding(_) if next != Act::Hold => self.ledger.give_up_probes(now),
+            Work::EchoingOnce { .. } | Work::Settling => self.give_up(now),
             Work::Bulk(_) => {
-                self.give_up();
+                self.give_up(now);
                 self.payloads = Arc::clone(&self.shared.plan.payloads);
             }
             Work::Herding { .. } => {
@@ -147,23 +153,37 @@ impl Generator {
                 self.arrivals.end();
             }
             Work::Churning | Work::Mixing(_) if !matches!(next, Act::Churn | Act::Mixed) => {
+                self.finish_walking(now)?;
                 self.arrivals.persistent = false;
                 self.arrivals.end();
             }
             Work::Closing { .. } => self.reset_all(),
             _ => {}
         }
+        Ok(())
     }
 
     /// What is still awaited will not be waited for any longer.
-    fn give_up(&mut self) {
+    fn give_up(&mut self, now: Duration) {
+        let missing = self.missing();
         if let Traffic::FanOut { .. } = self.shared.plan.traffic {
-            let missing = self.missing();
             return self.ledger.fault(ErrorKind::Unanswered, missing);
         }
-        let now = self.now();
+        if missing == 0 {
+            return;
+        }
+        let mut behind = Vec::new();
         for (slot, client) in self.fleet.iter().filter(|(_, client)| client.is_open()) {
-            self.ledger.give_up(slot, client, now);
+            if self.ledger.give_up(slot, client, now) {
+                behind.push(slot);
+            }
+        }
+        if self.shared.plan.quest.is_some() {
+            // Its late answers would be counted in the next step.
+            for slot in behind {
+                dial::reset_on_drop(self.fleet[slot].stream());
+                self.remove(slot, None);
+            }
         }
     }
 
@@ -172,9 +192,8 @@ impl Generator {
         match self.shared.plan.traffic {
             Traffic::Echo | Traffic::Heartbeats => self.ledger.awaited,
             Traffic::FanOut { .. } => {
-                let sent = self.shared.sum(|tally| &tally.sent);
-                let received = self.ledger.tally().received.load(Ordering::Relaxed);
-                (sent * self.fleet.len() as u64).saturating_sub(received)
+                let open = self.fleet.iter().filter(|(_, client)| client.is_open());
+                open.map(|(slot, client)| self.ledger.undelivered(slot, client)).sum()
             }
         }
     }

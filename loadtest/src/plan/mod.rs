@@ -114,8 +114,6 @@ pub struct Plan {
     pub pipeline: u32,
     /// What the messages are.
     pub payloads: Arc<Payloads>,
-    /// Their sizes in bytes.
-    pub sizes: Dist,
     /// How an answer is recognised.
     pub matching: Match,
     /// Large messages, where the script has any.
@@ -193,7 +191,9 @@ fn threads(load: &Load, connections: usize, limit: u64) -> Result<(usize, bool),
         Some(threads) => threads as usize,
         None => usual.max(enough).min(connections),
     };
-    Ok((threads, enough > 1))
+    // In one table each thread has its poll and its timer there, too.
+    let crowded = connections + 2 * threads > room;
+    Ok((threads, enough > 1 || crowded))
 }
 
 #[cfg(test)]
@@ -254,6 +254,11 @@ mod tests {
             "zombies --url ws://127.0.0.1:1/ --zombies 0",
             "search --url ws://127.0.0.1:1/ --keep p99<5ms --precision 0",
             "search --url ws://127.0.0.1:1/ --keep p99<5ms --start 50 --most 10",
+            "search --url ws://127.0.0.1:1/ --keep p99<5ms --most nan",
+            "search --url ws://127.0.0.1:1/ --keep connect_p99<5ms",
+            "search --url ws://127.0.0.1:1/ --keep rss_bytes<16MiB",
+            "zombies --url ws://127.0.0.1:1/ --connect-rate 1e-20",
+            "zombies --url ws://127.0.0.1:1/ --drip 5ms",
             "lifecycle --url ws://127.0.0.1:1/ --fragment 0",
             "echo --url ws://127.0.0.1:1/ --insecure",
             "echo --url ws://127.0.0.1:1/ --header Upgrade:x",

@@ -79,13 +79,11 @@ impl Plan {
         let usual = if load.subscribe.is_empty() { Match::Exact } else { Match::Stamp };
         let matching = message.r#match.unwrap_or(usual);
         let payloads = payloads(message, matching, load.seed)?;
-        let by_ramp = load.ramp.filter(|ramp| !ramp.is_zero());
-        let by_ramp = by_ramp.map(|ramp| load.connections as f64 / ramp.as_secs_f64());
         Ok(Plan {
             scenario,
             target,
             connections: load.connections,
-            connect_rate: load.connect_rate.or(by_ramp),
+            connect_rate: load.connect_rate.or(by_ramp(&load)),
             connect_timeout: load.connect_timeout,
             subscribe: load.subscribe,
             threads,
@@ -95,7 +93,6 @@ impl Plan {
             traffic: Traffic::Echo,
             pipeline: 1,
             payloads: Arc::new(payloads),
-            sizes: message.size,
             matching,
             bulk: None,
             backoff: Backoff::of_a_usual_client(),
@@ -125,11 +122,12 @@ fn usage<T>(text: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Usage(text.into()))
 }
 
+/// Things a second: no more than any machine does, and no fewer than one in eleven days.
 fn positive(flag: &str, value: f64) -> Result<(), Failure> {
-    if value.is_finite() && value > 0.0 {
+    if (1e-6..=1e9).contains(&value) {
         Ok(())
     } else {
-        usage(format!("{flag} must be greater than 0"))
+        usage(format!("{flag} must be greater than 0, and is at most a billion"))
     }
 }
 
@@ -144,6 +142,12 @@ fn check_load(load: &Load) -> Result<(), Failure> {
         return usage("--duration must be longer than 0");
     }
     load.connect_rate.map_or(Ok(()), |rate| positive("--connect-rate", rate))
+}
+
+/// The pace that a ramp asks for, in connections a second.
+fn by_ramp(load: &Load) -> Option<f64> {
+    let ramp = load.ramp.filter(|ramp| !ramp.is_zero())?;
+    Some(load.connections as f64 / ramp.as_secs_f64())
 }
 
 fn payloads(message: &Message, matching: Match, seed: u64) -> Result<Payloads, Failure> {
@@ -257,14 +261,22 @@ fn search(flags: Search) -> Result<Plan, Failure> {
     let usual_most = if over == Over::Rate { MOST_RATE } else { load.connections as f64 };
     let most = most.unwrap_or(usual_most);
     let start = start.unwrap_or(most.min(1_000.0));
-    positive("--start", start)?;
-    if most < start || most > usual_most {
-        return usage(format!("--most must be at least --start, and at most {usual_most}"));
+    // Not a comparison that NaN passes.
+    if !(1.0..=most).contains(&start) || !(1.0..=usual_most).contains(&most) {
+        return usage(format!(
+            "--start must be 1 or more, --most at least that and at most {usual_most}"
+        ));
+    }
+    let keep: Vec<Threshold> = keep.into_iter().flatten().collect();
+    for threshold in &keep {
+        let step_needs = threshold.metric().unknown_to_a_step(load.server_pid.is_some());
+        if let Some(why) = step_needs {
+            return usage(format!("--keep {threshold}: {why}"));
+        }
     }
     let first = if over == Over::Rate { load.connections } else { start as usize };
     let (warmup, duration) = (load.warmup, load.duration);
     let base = Plan::base("search", load, &message, script::search(first))?;
-    let keep = keep.into_iter().flatten().collect();
     let quest = Quest { over, keep, start, most, precision, tries, rate, warmup, duration };
     Ok(Plan { quest: Some(quest), ..base })
 }
@@ -277,6 +289,9 @@ fn zombies(flags: Zombies) -> Result<Plan, Failure> {
     let healthy = load.connections;
     let crowd = Crowd::resolve(crowd, healthy)?;
     let others = crowd.count > crowd.resets();
+    // The ramp is that of the healthy; zombies come at a pace of their own.
+    let connect_rate = load.connect_rate.or(by_ramp(&load));
+    let load = Load { connect_rate, ramp: None, ..load };
     let longest = crowd.longest(load.connect_rate, load.connect_timeout);
     let kinds = (crowd.resets() > 0, others);
     let script = script::zombies(rate, load.warmup, kinds, longest);

@@ -2,7 +2,7 @@
 //! Not its meaning, and not the secrets in it: reports are passed on.
 
 /// Flags whose value is a header line.
-const HEADER_FLAGS: [&str; 2] = ["--header", "-H"];
+const HEADER_FLAGS: [&str; 1] = ["--header"];
 /// Words in a header's name that say that its value is nobody's business.
 const SECRETS: [&str; 7] = ["auth", "cookie", "token", "secret", "key", "password", "session"];
 const HIDDEN: &str = "...";
@@ -94,6 +94,6 @@ mod tests {
         let words = ["x", "--header", "Authorization: Bearer abc", "--header=X-Api-Key: abc"];
         let shown = line(&words);
         assert!(!shown.contains("abc") && shown.contains("Authorization: ..."), "{shown}");
-        assert_eq!(line(&["x", "-H", "Origin: http://a"]), "x -H 'Origin: http://a'");
+        assert_eq!(line(&["x", "--header", "Origin: http://a"]), "x --header 'Origin: http://a'");
     }
 }

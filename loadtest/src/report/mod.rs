@@ -271,6 +271,8 @@ pub struct GeneratorAccounts {
     pub cpu_seconds: f64,
     /// The same as a share of what its threads could have used.
     pub cpu_share: f64,
+    /// What its busiest thread used of a core, from 0 to 1.
+    pub busiest_thread_share: f64,
     /// CPU time for each message (or delivery), in microseconds.
     pub cpu_us_per_message: Option<f64>,
     /// Threads.

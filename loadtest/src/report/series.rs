@@ -156,8 +156,9 @@ fn second(before: &Sample, after: &Sample, cores: u64) -> Second {
         errors: to.errors - from.errors,
         p50_us: after.p50.map(micros),
         p99_us: after.p99.map(micros),
-        server_cpu_share: cpu
-            .map(|(after, before)| (after - before).as_secs_f64() / lasted / cores as f64),
+        server_cpu_share: cpu.map(|(after, before)| {
+            after.saturating_sub(before).as_secs_f64() / lasted / cores as f64
+        }),
         server_rss_bytes: after.server_rss,
     }
 }

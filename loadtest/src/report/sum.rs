@@ -9,11 +9,10 @@ use super::{
 };
 use crate::args::Over;
 use crate::conductor::{Outcome, Played, Step, keeps_pace};
-use crate::dist::Dist;
 use crate::plan::Traffic;
 use crate::script::Act;
 use crate::tally::{Counts, ErrorKind};
-use crate::wire::payload::scramble;
+use crate::wire::payload::{Payloads, Stamp};
 
 /// The share of its CPU at which a side counts as saturated.
 const SATURATED: f64 = 0.9;
@@ -45,7 +44,7 @@ impl Report {
             connects_total: opened,
             connects_per_second: rate(opened),
             connect_us: latency(&outcome.findings.connects),
-            message_bytes: mean_size(&plan.sizes),
+            message_bytes: mean_size(&plan.payloads),
             messages_total: messages,
             messages_per_second: rate(messages),
             deliveries_total: fan_out.then_some(received),
@@ -91,7 +90,7 @@ impl Report {
 
     /// Whether messages were due that were not sent, through no fault of the server's.
     fn generator_fell_behind(&self, outcome: &Outcome) -> bool {
-        let by_rate = outcome.measured().is_some_and(|played| played.scene.act == Act::Rate);
+        let by_rate = outcome.measured().is_some_and(|played| played.scene.rate > 0.0);
         by_rate && !self.errors.kinds.contains_key("unsent") && !keeps_pace(outcome)
     }
 
@@ -107,11 +106,14 @@ impl Report {
             server.cpu_share < SATURATED && server.busiest_thread_share < SATURATED
         };
         let server_idle = self.server.as_ref().is_none_or(idle);
-        if self.generator.cpu_share > SATURATED && server_idle {
+        let busiest = self.generator.cpu_share.max(self.generator.busiest_thread_share);
+        if busiest > SATURATED && server_idle {
+            let whether = if self.server.is_some() { "is" } else { "may be" };
             doubts.push(format!(
-                "the generator itself is the bottleneck ({:.0} % of its CPU used): rates and \
-                 latencies say little about the server; give it more cores (--threads, --pin)",
-                100.0 * self.generator.cpu_share
+                "the generator itself {whether} the bottleneck ({:.0} % of a core in its busiest \
+                 thread): rates and latencies say little about the server then; give it more \
+                 cores (--threads, --pin)",
+                100.0 * busiest
             ));
         }
         if self.interrupted {
@@ -171,11 +173,20 @@ fn connections(outcome: &Outcome, opening: Option<&Played>, measured: Option<&Pl
     }
 }
 
-/// The mean of some draws.
-fn mean_size(sizes: &Dist) -> usize {
-    const DRAWS: u64 = 10_000;
-    let draws = (0..DRAWS).map(|index| sizes.draw(scramble(index + 1)));
-    (draws.sum::<f64>() / DRAWS as f64).round() as usize
+/// The mean length of some of the messages, of different connections.
+fn mean_size(payloads: &Payloads) -> usize {
+    const DRAWS: u32 = 500;
+    let mut message = Vec::new();
+    let length = |connection: u32| {
+        let stamp = Stamp::new(connection, u64::from(connection));
+        if !payloads.is_templated() {
+            return payloads.size_of(stamp);
+        }
+        message.clear();
+        payloads.append_whole(&mut message, stamp);
+        message.len()
+    };
+    (0..DRAWS).map(length).sum::<usize>().div_ceil(DRAWS as usize)
 }
 
 fn reach(outcome: &Outcome) -> Option<Reach> {
@@ -233,15 +244,15 @@ fn pings(outcome: &Outcome, measured: Option<&Played>) -> Pings {
     let seconds = &outcome.findings.pings_by_second;
     let by_second: Vec<u64> =
         (first..end).map(|second| seconds.get(second).copied().unwrap_or(0)).collect();
-    let total: u64 = by_second.iter().sum();
+    let in_seconds: u64 = by_second.iter().sum();
     let max = by_second.iter().copied().max().unwrap_or(0);
-    let mean = per(total as f64, by_second.len() as u64).unwrap_or(0.0);
+    let mean = per(in_seconds as f64, by_second.len() as u64).unwrap_or(0.0);
     Pings {
-        total,
+        total: measured.map_or(0, |played| played.to.counts.pings - played.from.counts.pings),
         min_per_second: by_second.iter().copied().min().unwrap_or(0),
         max_per_second: max,
         mean_per_second: mean,
-        worst_over_mean: if total > 0 { max as f64 / mean } else { 0.0 },
+        worst_over_mean: if in_seconds > 0 { max as f64 / mean } else { 0.0 },
         by_second,
     }
 }
@@ -274,8 +285,9 @@ fn server(
     let cpu = measured.server_cpu()?.as_secs_f64();
     let (threads, cores) = outcome.server_threads_and_cores.unwrap_or((1, 1));
     let available = measured.lasted().as_secs_f64() * threads.min(cores).max(1) as f64;
-    let rss = measured.server_rss.unwrap_or(0);
-    let opened = opening.to.counts.opened;
+    // A process that has died still has a CPU clock for a while, and no memory.
+    let rss = measured.server_rss?;
+    let opened = opening.to.counts.opened - opening.from.counts.opened;
     let connect_cpu = opening.server_cpu().map_or(0.0, |time| time.as_secs_f64());
     Some(ServerAccounts {
         cpu_seconds: cpu,
@@ -312,6 +324,7 @@ fn generator(outcome: &Outcome, measured: Option<&Played>, received: u64) -> Gen
     let lasted = measured.map_or(0.0, |played| played.lasted().as_secs_f64());
     let available = lasted * plan.threads.min(cores) as f64;
     GeneratorAccounts {
+        busiest_thread_share: measured.and_then(|played| played.busiest_own_thread).unwrap_or(0.0),
         cpu_seconds: cpu,
         cpu_share: if available > 0.0 { cpu / available } else { 0.0 },
         cpu_us_per_message: per(cpu * 1e6, received),

@@ -125,6 +125,23 @@ impl Metric {
     }
 
     /// What a run needs in order to measure it, where that is not obvious.
+    /// Why a step of a search cannot tell it, if so; `accounts` says whether the server's are read.
+    pub fn unknown_to_a_step(self, accounts: bool) -> Option<&'static str> {
+        let reads_server = matches!(
+            self,
+            Metric::CpuPerMessage
+                | Metric::Rss
+                | Metric::RssPerConnection
+                | Metric::KernelPerConnection
+        );
+        match self {
+            Metric::Connect(_) => Some("connections are opened before a step, not in it"),
+            Metric::Reaped | Metric::DeliveriesPerSecond => Some("a search has none"),
+            _ if reads_server && !accounts => Some("it needs --server-pid"),
+            _ => None,
+        }
+    }
+
     pub(super) fn needs(self) -> Option<&'static str> {
         match self {
             Metric::CpuPerMessage | Metric::Rss | Metric::RssPerConnection => Some("--server-pid"),

@@ -12,6 +12,9 @@ use crate::target::Target;
 /// A response head longer than this, in bytes, is taken for something that is no WebSocket server.
 const MAX_HEAD: usize = 16 * 1024;
 
+/// The longest time, in seconds, that a `Retry-After` is taken to ask for.
+const LONGEST_ABSENCE: u64 = 24 * 3600;
+
 /// An upgrade under way on one connection.
 #[derive(Debug)]
 pub struct Upgrade {
@@ -115,7 +118,8 @@ impl Upgrade {
             field.and_then(|h| std::str::from_utf8(h.value).ok()).map(str::trim)
         };
         if response.code != Some(101) {
-            let seconds = value("retry-after").and_then(|seconds| seconds.parse().ok());
+            let seconds = value("retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
+            let seconds = seconds.map(|seconds| seconds.min(LONGEST_ABSENCE));
             return Err(Refusal::Status {
                 status: response.code.unwrap_or(0),
                 reason: response.reason.unwrap_or("").to_owned(),

@@ -88,8 +88,9 @@ impl Crowd {
         if count > 1 << 24 {
             return Err(Failure::Usage("--zombies is at most 16777216".to_owned()));
         }
-        if flags.drip < Duration::from_millis(1) {
-            return Err(Failure::Usage("--drip must be at least 1ms".to_owned()));
+        // Dripped faster than 4 KiB a second, a message without end would never be overdue.
+        if flags.drip < Duration::from_millis(10) {
+            return Err(Failure::Usage("--drip must be at least 10ms".to_owned()));
         }
         let claims = Claims {
             handshake_timeout: flags.handshake_timeout,

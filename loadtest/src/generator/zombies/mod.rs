@@ -110,7 +110,7 @@ impl Zombies {
 
     /// The scene changes.
     pub fn enter(&mut self, act: Act, now: Duration) {
-        self.abandon();
+        self.abandon(now);
         self.since = now;
         let plan = &self.shared.plan;
         match act {
@@ -132,12 +132,13 @@ impl Zombies {
 
     /// Lets go of those that a scene leaves behind: it was ended early, or a server took bytes
     /// until it was over.
-    fn abandon(&mut self) {
+    fn abandon(&mut self, now: Duration) {
         self.resets = None;
         self.line.clear();
+        let Some(crowd) = &self.shared.plan.zombies else { return };
         for peer in self.peers.drain() {
             let seen = self.findings.zombies.of_mut(peer.kind);
-            if sys::interrupted() || !peer.is_undead() {
+            if sys::interrupted() || !peer.is_undead() || !peer.is_overdue(crowd, now) {
                 seen.unjudged += 1;
             } else {
                 seen.unnoticed += 1;
@@ -325,7 +326,7 @@ impl Zombies {
 
     /// What this thread found, with an error for each zombie that was not noticed in time.
     pub fn finish(mut self) -> Findings {
-        self.abandon();
+        self.abandon(self.shared.epoch.elapsed());
         for kind in Kind::ALL {
             let seen = self.findings.zombies.of(kind);
             for (error, count) in

@@ -167,6 +167,11 @@ impl Peer {
         self.next_step.min(self.given_up_at(crowd))
     }
 
+    /// Whether the server should have noticed it by now, and was waited for beyond that.
+    pub fn is_overdue(&self, crowd: &Crowd, now: Duration) -> bool {
+        self.given_up_at(crowd) <= now
+    }
+
     fn given_up_at(&self, crowd: &Crowd) -> Duration {
         match self.kind {
             // Nothing will come to it: whether the server noticed is seen elsewhere.

@@ -57,6 +57,7 @@ fn bare() -> Report {
         generator: GeneratorAccounts {
             cpu_seconds: 0.0,
             cpu_share: 0.0,
+            busiest_thread_share: 0.0,
             cpu_us_per_message: None,
             threads: 1,
         },
@@ -139,6 +140,7 @@ fn full() -> Report {
         ],
         generator: GeneratorAccounts {
             cpu_seconds: 58.1,
+            busiest_thread_share: 0.3,
             cpu_share: 0.646,
             cpu_us_per_message: Some(6.26),
             threads: 3,
