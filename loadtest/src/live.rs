@@ -134,7 +134,7 @@ impl Live {
 fn bar() -> ProgressBar {
     let target = ProgressDrawTarget::stderr_with_hz(10);
     let bar = ProgressBar::with_draw_target(Some(1_000), target);
-    let style = ProgressStyle::with_template("{prefix:>10.bold} {bar:24.cyan/dim} {wide_msg}");
+    let style = ProgressStyle::with_template("{prefix:>8.bold} {bar:10.cyan/dim} {wide_msg}");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -149,16 +149,16 @@ fn line(
     messages: f64,
     sample: Option<&Sample>,
 ) -> String {
-    let mut line = format!("{}/s  {} open", count(messages as u64), count(now.open));
+    let mut line = format!("{}/s {} open", count(messages as u64), count(now.open));
     if let Some((p50, p99)) = sample.and_then(|sample| sample.p50.zip(sample.p99)) {
         let micros = |nanoseconds: u64| Quantity::Micros.text(nanoseconds as f64 / 1e3);
-        line += &format!("  p50 {}  p99 {}", micros(p50), micros(p99));
+        line += &format!(" p50 {} p99 {}", micros(p50), micros(p99));
     }
-    line += &format!("  {} errors", count(now.errors));
+    line += &format!(" {} errors", count(now.errors));
     let (Ends::After(time) | Ends::WhenDone(time)) = scene.ends;
     let left = time.saturating_sub(elapsed).as_secs();
     let most = if matches!(scene.ends, Ends::WhenDone(_)) { " at most" } else { "" };
-    line += &format!("  {} left{most}", humantime::format_duration(Duration::from_secs(left)));
+    line += &format!(" {} left{most}", humantime::format_duration(Duration::from_secs(left)));
     line
 }
 
@@ -182,6 +182,6 @@ mod tests {
         let scenes =
             script::load(script::Act::Rate, 5.0, Duration::from_secs(2), Duration::from_secs(60));
         let line = line(&scenes[2], Duration::from_secs(15), &counts, 12_345.6, Some(&sample));
-        assert_eq!(line, "12,345/s  50,000 open  p50 120 us  p99 4.2 ms  2 errors  45s left");
+        assert_eq!(line, "12,345/s 50,000 open p50 120 us p99 4.2 ms 2 errors 45s left");
     }
 }

@@ -1,5 +1,5 @@
 //! Pages of runs that never were: what must be on them, and what must not.
-//! Not how they look; `an_example_to_look_at` writes one for that.
+//! Not how they look; that is for eyes and a browser.
 
 use std::collections::BTreeMap;
 
@@ -393,12 +393,4 @@ fn a_report_without_a_place_is_told_before_the_run() {
     }
     check(&folder.join("pulsewheel-report-that-nobody-writes.html")).expect("a place");
     check(Path::new("report-that-nobody-writes.html")).expect("a place");
-}
-
-#[test]
-#[ignore = "writes a page to look at, and says where"]
-fn an_example_to_look_at() {
-    let path = std::env::temp_dir().join("pulsewheel-report-example.html");
-    write(&path, &full(), &full_series()).expect("written");
-    println!("{}", path.display());
 }
