@@ -1,6 +1,8 @@
 //! Drives the real binary against small servers of the test's own, on free ports.
 //! Not a measurement of anything: the numbers are only looked at for what they must be.
 
+mod harness;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
@@ -8,22 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use harness::server;
 use serde_json::Value;
 use tungstenite::{Message, WebSocket};
-
-/// Serves each connection to `serve` on a thread of its own, for as long as the test runs.
-fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    let serve = Arc::new(serve);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let serve = Arc::clone(&serve);
-            thread::spawn(move || serve(stream));
-        }
-    });
-    address
-}
 
 fn tcp_echo(mut stream: TcpStream) {
     let mut buffer = [0; 4096];

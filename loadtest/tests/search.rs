@@ -103,3 +103,23 @@ fn errors_of_an_overload_neither_spoil_the_search_nor_fail_it() {
     assert!(after_errors.clone().count() > 0, "{report}");
     assert_eq!(output.status.code(), Some(0), "{report}");
 }
+
+#[test]
+fn connections_that_a_server_refuses_are_not_borne_however_well_the_others_fare() {
+    let seen = Arc::new(Seen::default());
+    let address = server(move |stream| {
+        let _ = stream.set_nodelay(true);
+        if Seen::of(&seen.open) >= 30 {
+            return;
+        }
+        let Ok(socket) = tungstenite::accept(stream) else { return };
+        echo_messages(socket, &seen, &|message, _| message);
+    });
+    let line = format!(
+        "search --url ws://{address}/ -c 200 --over connections --start 10 --rate 50 \
+         --precision 0.2 --tries 1 --warmup 100ms --duration 500ms --keep p99<2s"
+    );
+    let report = harness::report(&line);
+    let best = number(&report, "/search/best");
+    assert!((10.0..=31.0).contains(&best), "{report}");
+}

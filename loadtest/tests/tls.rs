@@ -1,15 +1,17 @@
 //! Drives the real binary against servers that speak TLS, with certificates made for each test.
 //! Not the certificates' cryptography, which is rustls's: only what the tool makes of it.
 
+mod harness;
+
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
 use std::time::Duration;
 
+use harness::server;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -86,20 +88,6 @@ struct Life {
 }
 
 type Secure = StreamOwned<ServerConnection, TcpStream>;
-
-/// Serves each connection to `serve` on a thread of its own, for as long as the test runs.
-fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    let serve = Arc::new(serve);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let serve = Arc::clone(&serve);
-            thread::spawn(move || serve(stream));
-        }
-    });
-    address
-}
 
 fn tls_server(config: Arc<ServerConfig>, serve: fn(&mut Secure)) -> (SocketAddr, Receiver<Life>) {
     let (lives, seen) = mpsc::channel();

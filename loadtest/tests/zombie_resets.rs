@@ -2,6 +2,7 @@
 //! descriptors of this process, so that nothing else may run in it.
 //! Not the other kinds; those see by themselves (`zombies`).
 
+mod harness;
 mod zombie_server;
 
 use zombie_server::{Deadlines, assert_noticed, keeping, oblivious, of_kind, report, run};

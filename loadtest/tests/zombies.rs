@@ -2,6 +2,7 @@
 //! Not those that reset: whether a server noticed is seen in its descriptors, so that such tests
 //! need a process each (`zombie_resets`, `zombies_pulsewheel`).
 
+mod harness;
 mod zombie_server;
 
 use std::process::Stdio;

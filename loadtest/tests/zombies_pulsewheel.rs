@@ -2,6 +2,7 @@
 //! whose descriptors are the server's alone.
 //! Not a measurement: the default deadlines and large crowds are for the binary.
 
+mod harness;
 mod zombie_server;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::thread;
@@ -17,6 +17,8 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
+
+use crate::harness::server;
 
 /// How often a waiting thread looks at its deadlines.
 const LOOK: Duration = Duration::from_millis(20);
@@ -61,7 +63,7 @@ impl Deadlines {
 
 /// Starts a server that keeps these deadlines.
 pub fn keeping(deadlines: Deadlines) -> SocketAddr {
-    serve(move |stream| {
+    server(move |stream| {
         // Peers may do as they like; what fails is one of them.
         let _ = connection(stream, deadlines);
     })
@@ -69,7 +71,7 @@ pub fn keeping(deadlines: Deadlines) -> SocketAddr {
 
 /// Starts one that keeps them over TLS.
 pub fn keeping_over_tls(deadlines: Deadlines, config: Arc<ServerConfig>) -> SocketAddr {
-    serve(move |stream| {
+    server(move |stream| {
         let session = ServerConnection::new(Arc::clone(&config)).expect("a good configuration");
         let _ = connection(StreamOwned::new(session, stream), deadlines);
     })
@@ -77,7 +79,7 @@ pub fn keeping_over_tls(deadlines: Deadlines, config: Arc<ServerConfig>) -> Sock
 
 /// Starts a server that echoes, and lets go of nobody who does not close in good order.
 pub fn oblivious() -> SocketAddr {
-    serve(|stream| {
+    server(|stream| {
         let Ok(mut socket) = tungstenite::accept(stream) else { return };
         while let Ok(message) = socket.read() {
             if message.is_close() {
@@ -96,19 +98,6 @@ pub fn oblivious() -> SocketAddr {
             thread::park();
         }
     })
-}
-
-fn serve(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    let serve = Arc::new(serve);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let serve = Arc::clone(&serve);
-            thread::spawn(move || serve(stream));
-        }
-    });
-    address
 }
 
 /// What a connection runs over.
