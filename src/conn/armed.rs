@@ -36,11 +36,11 @@ impl Armed {
             // Only limits that shrink again and again while it waits can lead here. The latest
             // entry is forgotten; when it fires, nobody will know it.
             self.ticks.copy_within(1.., 0);
-            self.count -= 1;
+            self.count = self.count.saturating_sub(1);
         }
         let slot = self.ticks.get_mut(usize::from(self.count))?;
-        *slot = tick.0 as u16;
-        self.count += 1;
+        *slot = tick.low();
+        self.count = self.count.saturating_add(1);
         Some(tick)
     }
 
@@ -49,9 +49,9 @@ impl Armed {
         let count = usize::from(self.count);
         let Some(live) = self.ticks.get_mut(..count) else { return false };
         // The earliest stands last and fires first, so this finds it at once.
-        let Some(at) = live.iter().rposition(|&low| low == tick.0 as u16) else { return false };
-        live.copy_within(at + 1.., at);
-        self.count -= 1;
+        let Some(at) = live.iter().rposition(|&low| low == tick.low()) else { return false };
+        live.copy_within(at.saturating_add(1).., at);
+        self.count = self.count.saturating_sub(1);
         true
     }
 
@@ -63,7 +63,7 @@ impl Armed {
         if ahead == 0 || ahead >= deadline.since(now).0 {
             return None;
         }
-        self.count -= 1;
+        self.count = self.count.saturating_sub(1);
         Some(now.plus(Ticks(ahead)))
     }
 
@@ -79,7 +79,7 @@ impl Armed {
 
 /// How far ahead of `now` the tick with these low bits lies; zero if it is due.
 fn distance(now: Tick, low: u16) -> u32 {
-    let ahead = u32::from(low.wrapping_sub(now.0 as u16));
+    let ahead = u32::from(low.wrapping_sub(now.low()));
     if ahead > HORIZON.0 { 0 } else { ahead }
 }
 

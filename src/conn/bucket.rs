@@ -34,6 +34,7 @@ pub struct Bucket {
 impl Bucket {
     /// Microseconds until the next token; `None` if there is one.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a float that is too large saturates")]
     pub fn wait(&self, pace: &Pace, now_micros: u64) -> Option<u64> {
         let early = self.full_at - now_micros as f64 - pace.tolerance;
         (early > 0.0).then(|| (early.ceil() as u64).max(1))

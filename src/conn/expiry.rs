@@ -70,8 +70,8 @@ impl Conn {
         if let Some(active) = &self.active
             && let Some(partial) = &active.partial
         {
-            let allowed = limits.message.0.saturating_add(ticks_earned(partial.arrived()).0);
-            earliest.consider(active.message_since.plus(Ticks(allowed)), Deadline::Message);
+            let allowed = limits.message.and(ticks_earned(partial.arrived()));
+            earliest.consider(active.message_since.plus(allowed), Deadline::Message);
         }
     }
 
@@ -82,7 +82,7 @@ impl Conn {
         self.flags &= !flag::RETIRES;
         if let Some(lifetime) = limits.lifetime {
             let jitter = Ticks(spread.random.u32(0..=lifetime.0 / 10));
-            let due = self.opened.plus(Ticks(lifetime.0 - jitter.0));
+            let due = self.opened.plus(lifetime.less(jitter));
             self.retires = if due.has_come(now) { now.plus(jitter) } else { due };
             self.flags |= flag::RETIRES;
         }
@@ -132,7 +132,8 @@ impl Conn {
 /// Each 4 KiB of a message that arrived give it a second more; so a message of any size may come
 /// at 4 KiB/s in pieces of any size, and one that drips may not.
 fn ticks_earned(bytes: usize) -> Ticks {
-    Ticks((bytes as u64 * (1_000_000 / TICK_MICROS) / 4096).min(u64::from(u32::MAX / 4)) as u32)
+    let ticks = (bytes as u64).saturating_mul(1_000_000 / TICK_MICROS) / 4096;
+    Ticks(u32::try_from(ticks).unwrap_or(u32::MAX)).min(Ticks::LONGEST)
 }
 
 struct Earliest(Option<(Tick, Deadline)>);

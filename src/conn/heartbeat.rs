@@ -52,7 +52,7 @@ impl Conn {
             return None;
         }
         self.flags &= !flag::PING_TIMED;
-        Some(u64::from((now_micros as u32).wrapping_sub(self.ping_micros)))
+        Some(u64::from(low(now_micros).wrapping_sub(self.ping_micros)))
     }
 
     /// A ping was queued; it counts once the kernel has it.
@@ -67,7 +67,7 @@ impl Conn {
             self.flags &= !flag::PING_QUEUED;
             self.flags |= flag::PING_ASKED | flag::PING_TIMED;
             self.heartbeat = now;
-            self.ping_micros = now_micros as u32;
+            self.ping_micros = low(now_micros);
         }
     }
 
@@ -135,6 +135,12 @@ pub(super) struct Behind {
     position: u64,
     /// How many of them were acknowledged when the clock was last started.
     acknowledged: u64,
+}
+
+/// The low half of a time in microseconds: it wraps, and is only subtracted from another.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is asked for")]
+fn low(micros: u64) -> u32 {
+    micros as u32
 }
 
 #[cfg(test)]

@@ -48,5 +48,5 @@ impl From<&config::Limits> for Limits {
 
 /// A span that has passed for certain: the tick in which it begins has begun before it.
 fn deadline(span: Duration) -> Ticks {
-    Ticks(Ticks::from_duration(span).0 + 1)
+    Ticks::from_duration(span).and(Ticks(1))
 }

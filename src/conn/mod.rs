@@ -12,6 +12,24 @@
 //!
 //! It never reads a clock and never panics, whatever the peer sends.
 
+// A peer chooses how many bytes come and when, so what could panic on that does not compile, and
+// arithmetic says what it does at its ends.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+    )
+)]
+
 mod armed;
 mod bucket;
 mod budget;
@@ -155,6 +173,7 @@ pub struct Totals {
 impl Conn {
     /// A little from each end of the slot, of no meaning: to read it brings the slot's memory near.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "any part of it will do")]
     pub fn outline(&self) -> u32 {
         self.bytes_sent as u32 ^ self.heartbeat.0 ^ u32::from(self.flags)
     }
@@ -201,7 +220,7 @@ impl Conn {
 
     /// Bytes came: the peer lives.
     pub fn received(&mut self, bytes: usize, now: Tick, limits: &Limits) {
-        self.bytes_received += bytes as u64;
+        self.bytes_received = self.bytes_received.saturating_add(bytes as u64);
         self.last_received = now;
         if self.has(flag::PING_ASKED) {
             self.flags &= !flag::PING_ASKED;
@@ -259,7 +278,7 @@ impl Conn {
     /// Bytes and whole messages that the kernel took.
     #[inline]
     pub fn sent(&mut self, bytes: usize, messages: u32) {
-        self.bytes_sent += bytes as u64;
+        self.bytes_sent = self.bytes_sent.saturating_add(bytes as u64);
         self.messages_sent = self.messages_sent.wrapping_add(messages);
     }
 
@@ -310,7 +329,8 @@ impl Conn {
     /// Bytes that this connection holds of unfinished heads, frames and messages.
     pub fn inbox_bytes(&self) -> usize {
         self.active.as_ref().map_or(0, |active| {
-            active.held.capacity() + active.partial.as_ref().map_or(0, |partial| partial.held())
+            let partial = active.partial.as_ref().map_or(0, |partial| partial.held());
+            active.held.capacity().saturating_add(partial)
         })
     }
 

@@ -62,7 +62,8 @@ impl Outbox {
     /// Memory that the queue holds, never less than what the budget is charged for it: a frame that
     /// is partly written is held whole.
     pub fn held(&self) -> usize {
-        self.bytes + self.front_sent + self.queue.len() * BOOKKEEPING
+        let places = self.queue.len().saturating_mul(BOOKKEEPING);
+        self.bytes.saturating_add(self.front_sent).saturating_add(places)
     }
 
     /// True if nothing is unsent.
@@ -82,7 +83,7 @@ impl Outbox {
 
     /// Queues a frame behind all others.
     pub fn push(&mut self, frame: Frame, is_data: bool, now: Tick, budget: &Budget) {
-        self.bytes += frame.len();
+        self.bytes = self.bytes.saturating_add(frame.len());
         frame.charge(budget);
         budget.charge(BOOKKEEPING);
         self.queue.push_back(Queued { frame, since: now, is_data });
@@ -101,7 +102,7 @@ impl Outbox {
         self.push(frame, is_data, now, budget);
         if sent > 0 {
             self.front_sent = sent;
-            self.bytes = self.bytes.saturating_sub(sent);
+            self.gone(sent);
         }
     }
 
@@ -119,20 +120,21 @@ impl Outbox {
             self.control_since = now;
         }
         self.control.extend_from_slice(frame);
-        self.bytes += frame.len();
+        self.bytes = self.bytes.saturating_add(frame.len());
     }
 
     /// Drops pongs, the oldest first, until `wanted` more bytes fit into the lane; never one that
     /// is partly written. The lane's age stays: what was dropped was as unread as the rest is.
     fn make_room(&mut self, wanted: usize) {
         let mut at = 0;
-        while self.control.len() + wanted > CONTROL_LANE {
+        while self.control.len().saturating_add(wanted) > CONTROL_LANE {
             // A control frame's length is its second byte.
-            let Some(&[first, length]) = self.control.get(at..at + 2) else { return };
-            let end = at + 2 + usize::from(length);
+            let Some(&[first, length, ..]) = self.control.get(at..) else { return };
+            let end = at.saturating_add(2).saturating_add(usize::from(length));
+            let end = end.min(self.control.len());
             if first == PONG && at >= self.control_sent {
-                self.control.drain(at..end);
-                self.bytes -= end - at;
+                let dropped = self.control.drain(at..end).len();
+                self.gone(dropped);
             } else {
                 at = end;
             }
@@ -175,34 +177,40 @@ impl Outbox {
     /// Takes up to `n` bytes of the first frame; what is left of `n`.
     fn take_front(&mut self, n: usize, budget: &Budget, messages: &mut u32) -> usize {
         let Some(front) = self.queue.front() else { return n };
-        let unsent = front.frame.len() - self.front_sent;
-        if n < unsent {
-            self.front_sent += n;
+        let unsent = front.frame.len().saturating_sub(self.front_sent);
+        let Some(more) = n.checked_sub(unsent) else {
+            self.front_sent = self.front_sent.saturating_add(n);
             return 0;
-        }
+        };
         self.front_sent = 0;
         if let Some(front) = self.queue.pop_front() {
-            *messages += u32::from(front.is_data);
+            *messages = messages.saturating_add(u32::from(front.is_data));
             front.release(budget);
         }
-        n - unsent
+        more
+    }
+
+    /// Counts bytes that left; more than there were would be a fault in the counting, not a peer's.
+    fn gone(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.bytes, "{bytes} of {} unsent bytes left", self.bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 
     fn take_control(&mut self, n: usize) -> usize {
-        let unsent = self.control.len() - self.control_sent;
-        if n < unsent {
-            self.control_sent += n;
+        let unsent = self.control.len().saturating_sub(self.control_sent);
+        let Some(more) = n.checked_sub(unsent) else {
+            self.control_sent = self.control_sent.saturating_add(n);
             return 0;
-        }
+        };
         self.control.clear();
         self.control_sent = 0;
-        n - unsent
+        more
     }
 
     /// Drops the oldest data frames until `wanted` more bytes fit into `limit`, never one that is
     /// partly written. How many were dropped.
     pub fn drop_oldest(&mut self, wanted: usize, limit: usize, budget: &Budget) -> u64 {
-        self.drop_data(|outbox, _| outbox.bytes + wanted > limit, budget)
+        self.drop_data(|outbox, _| outbox.bytes.saturating_add(wanted) > limit, budget)
     }
 
     /// Drops the data frames queued at `tick` or before, never one that is partly written.
@@ -211,20 +219,20 @@ impl Outbox {
     }
 
     fn drop_data(&mut self, doomed: impl Fn(&Outbox, &Queued) -> bool, budget: &Budget) -> u64 {
-        let mut dropped = 0;
+        let mut dropped: u64 = 0;
         let mut at = usize::from(self.front_sent > 0);
         while let Some(queued) = self.queue.get(at) {
             if !doomed(self, queued) {
                 break;
             }
             if !queued.is_data {
-                at += 1;
+                at = at.saturating_add(1);
                 continue;
             }
             if let Some(gone) = self.queue.remove(at) {
-                self.bytes -= gone.frame.len();
+                self.gone(gone.frame.len());
                 gone.release(budget);
-                dropped += 1;
+                dropped = dropped.saturating_add(1);
             }
         }
         dropped

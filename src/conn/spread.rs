@@ -7,7 +7,7 @@ use super::{Tick, Ticks};
 const SLOTS_PER_INTERVAL: u32 = 48;
 
 /// Slots in the ring: an interval ahead of now and a little more, so that no two meet.
-const SLOTS: usize = 64;
+const SLOTS: u32 = 64;
 
 /// So many times are drawn for a ping, and the emptiest is taken. With one, peers that all speak
 /// at once, again and again, would drift together: each time those that ping late would be joined
@@ -19,7 +19,7 @@ pub struct Spread {
     /// For everything that is not a ping.
     pub random: fastrand::Rng,
     interval: Ticks,
-    planned: [u32; SLOTS],
+    planned: [u32; SLOTS as usize],
     /// The slot of the last look; those before it are empty.
     now: u32,
 }
@@ -28,7 +28,7 @@ impl Spread {
     /// Nothing is planned.
     pub fn new(seed: u64) -> Self {
         let random = fastrand::Rng::with_seed(seed);
-        Spread { random, interval: Ticks(0), planned: [0; SLOTS], now: 0 }
+        Spread { random, interval: Ticks(0), planned: [0; SLOTS as usize], now: 0 }
     }
 
     /// Draws a time at least `earliest` and at most `latest` after `base` for a ping, and plans it.
@@ -65,7 +65,7 @@ impl Spread {
         self.turn_to(now, self.interval);
         let ahead = self.slot(tick).wrapping_sub(self.now);
         let place = self.place(tick);
-        if ahead < SLOTS as u32
+        if ahead < SLOTS
             && let Some(planned) = self.planned.get_mut(place)
         {
             *planned = planned.saturating_sub(1);
@@ -75,7 +75,7 @@ impl Spread {
     fn add(&mut self, tick: Tick) {
         let place = self.place(tick);
         if let Some(planned) = self.planned.get_mut(place) {
-            *planned += 1;
+            *planned = planned.saturating_add(1);
         }
     }
 
@@ -83,12 +83,12 @@ impl Spread {
     fn turn_to(&mut self, now: Tick, interval: Ticks) {
         if interval != self.interval {
             self.interval = interval;
-            self.planned = [0; SLOTS];
+            self.planned = [0; SLOTS as usize];
             self.now = self.slot(now);
         }
         let slot = self.slot(now);
-        for passed in 0..slot.wrapping_sub(self.now).min(SLOTS as u32) {
-            let place = self.now.wrapping_add(passed) as usize % SLOTS;
+        for passed in 0..slot.wrapping_sub(self.now).min(SLOTS) {
+            let place = (self.now.wrapping_add(passed) % SLOTS) as usize;
             if let Some(planned) = self.planned.get_mut(place) {
                 *planned = 0;
             }
@@ -98,11 +98,12 @@ impl Spread {
 
     /// When ticks wrap, slots jump once; for one interval some counts are then wrong, no more.
     fn slot(&self, tick: Tick) -> u32 {
-        tick.0 / self.interval.0.div_ceil(SLOTS_PER_INTERVAL).max(1)
+        let width = self.interval.0.div_ceil(SLOTS_PER_INTERVAL);
+        tick.0.checked_div(width).unwrap_or(tick.0)
     }
 
     fn place(&self, tick: Tick) -> usize {
-        self.slot(tick) as usize % SLOTS
+        (self.slot(tick) % SLOTS) as usize
     }
 }
 
@@ -145,7 +146,7 @@ mod tests {
             spread.forget(tick, Tick(600));
         }
         let second = come(Tick(600), &mut spread);
-        let mut slots = [0; SLOTS];
+        let mut slots = [0; SLOTS as usize];
         second.iter().for_each(|tick| slots[spread.place(*tick)] += 1);
         let most = slots.iter().max().unwrap();
         let even = PEERS / SLOTS_PER_INTERVAL as usize;

@@ -17,6 +17,16 @@ impl Ticks {
         Ticks(u32::try_from(ticks).unwrap_or(u32::MAX).min(Ticks::LONGEST.0))
     }
 
+    /// This span and another.
+    pub fn and(self, other: Ticks) -> Ticks {
+        Ticks(self.0.saturating_add(other.0))
+    }
+
+    /// What is left of this span without `other`.
+    pub fn less(self, other: Ticks) -> Ticks {
+        Ticks(self.0.saturating_sub(other.0))
+    }
+
     /// A quarter of the range of [`Tick`] (about 124 days): comparing stays unambiguous.
     pub const LONGEST: Ticks = Ticks(u32::MAX / 4);
 }
@@ -27,8 +37,15 @@ pub struct Tick(pub u32);
 
 impl Tick {
     /// The tick in which `micros` since the start falls.
+    #[expect(clippy::cast_possible_truncation, reason = "ticks wrap")]
     pub fn from_micros(micros: u64) -> Tick {
         Tick((micros / TICK_MICROS) as u32)
+    }
+
+    /// Its low half, which names it among ticks that are near.
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is asked for")]
+    pub fn low(self) -> u16 {
+        self.0 as u16
     }
 
     /// This point moved later.

@@ -86,7 +86,7 @@ pub(crate) enum Incoming<'a> {
 #[derive(Default)]
 pub(crate) struct Partial {
     head: [u8; HEADER_LIMIT],
-    head_length: u8,
+    head_length: usize,
     frame: Option<Unfinished>,
     control: Vec<u8>,
     message: Option<Open>,
@@ -111,9 +111,10 @@ struct Open {
 impl Partial {
     /// Bytes held for an unfinished message; what the inbox budget is charged with.
     pub(crate) fn held(&self) -> usize {
-        self.message.as_ref().map_or(0, |open| open.bytes + open.largest + size_of::<Engine>())
-            + self.control.len()
-            + size_of::<Partial>()
+        let message = self.message.as_ref().map_or(0, |open| {
+            open.bytes.saturating_add(open.largest).saturating_add(size_of::<Engine>())
+        });
+        message.saturating_add(self.control.len()).saturating_add(size_of::<Partial>())
     }
 
     /// Payload bytes of the unfinished message that came; control frames inside it don't count.
@@ -170,8 +171,8 @@ fn whole<'a>(
         return Ok(None);
     };
     check_order(&header, false, 0, tools.message_limit)?;
-    let payload = header.payload as usize;
-    let is_here = input.bytes.len() - header.length >= payload;
+    let payload = usize::try_from(header.payload).unwrap_or(usize::MAX);
+    let is_here = input.bytes.len().saturating_sub(header.length) >= payload;
     match header.kind {
         FrameKind::Data(kind) if header.fin && is_here => {
             input.take(header.length);
@@ -210,10 +211,10 @@ fn pieces<'a>(
     }
     let Some(unfinished) = &mut partial.frame else { return Ok(None) };
     let header = unfinished.header;
-    let remaining = header.payload - unfinished.received;
+    let remaining = header.payload.saturating_sub(unfinished.received);
     let piece = input.take(usize::try_from(remaining).unwrap_or(usize::MAX));
     frame::unmask(piece, header.mask, (unfinished.received & 3) as usize);
-    unfinished.received += piece.len() as u64;
+    unfinished.received = unfinished.received.saturating_add(piece.len() as u64);
     let is_last = unfinished.received == header.payload;
     if header.kind == FrameKind::Control {
         partial.control.extend_from_slice(piece);
@@ -231,7 +232,7 @@ fn pieces<'a>(
         partial.head_length = 0;
     }
     let Some(open) = &mut partial.message else { return Ok(None) };
-    open.bytes += piece.len();
+    open.bytes = open.bytes.saturating_add(piece.len());
     open.largest = open.largest.max(piece.len());
     let fin = is_last && header.fin;
     let opcode = OpCode::Data(std::mem::replace(&mut open.next, Data::Continue));
@@ -250,12 +251,11 @@ fn begin_next(
     input: &mut Input<'_>,
     tools: &mut Tools,
 ) -> Result<bool, Violation> {
-    let before = usize::from(partial.head_length);
+    let before = partial.head_length;
     let mut joined = partial.head;
-    let mut length = before;
+    let length = before.saturating_add(input.bytes.len()).min(HEADER_LIMIT);
     for (to, from) in joined.iter_mut().skip(before).zip(input.bytes.iter()) {
         *to = *from;
-        length += 1;
     }
     let Some(header) = frame::parse(joined.get(..length).unwrap_or_default())? else {
         keep_head(partial, input);
@@ -279,7 +279,7 @@ fn begin(partial: &mut Partial, header: Header, input: &mut Input<'_>, tools: &m
 }
 
 fn start(partial: &mut Partial, header: Header, tools: &mut Tools) {
-    partial.head_length = header.length as u8;
+    partial.head_length = header.length;
     if let FrameKind::Data(kind) = header.kind {
         let next = match kind {
             Kind::Text => Data::Text,
@@ -293,12 +293,12 @@ fn start(partial: &mut Partial, header: Header, tools: &mut Tools) {
 
 /// An incomplete header: at most 13 bytes, all of the input that is left.
 fn keep_head(partial: &mut Partial, input: &mut Input<'_>) {
-    let space = HEADER_LIMIT - usize::from(partial.head_length);
+    let space = HEADER_LIMIT.saturating_sub(partial.head_length);
     let bytes = input.take(space);
-    for (to, from) in partial.head.iter_mut().skip(usize::from(partial.head_length)).zip(&*bytes) {
+    for (to, from) in partial.head.iter_mut().skip(partial.head_length).zip(&*bytes) {
         *to = *from;
     }
-    partial.head_length += bytes.len() as u8;
+    partial.head_length = partial.head_length.saturating_add(bytes.len());
 }
 
 /// What a header alone can't know: whether a message is open, and how much of it has come.

@@ -16,6 +16,9 @@ use super::Violation;
 /// tungstenite zero-fills this much before each read, so it is small; pieces may still be larger.
 pub(super) const READ_BUFFER: usize = 1024;
 
+/// The longest header of an unmasked frame in bytes.
+const HEAD: usize = 10;
+
 /// A tungstenite context that sees only plain, unmasked, already checked frames.
 pub(crate) struct Engine {
     context: WebSocketContext,
@@ -56,13 +59,13 @@ impl Engine {
         reply: &mut Vec<u8>,
     ) -> Result<Option<Message>, Violation> {
         let header = FrameHeader { is_final: fin, opcode, ..FrameHeader::default() };
-        let mut head = [0; 10];
+        let mut head = [0; HEAD];
         let mut space = &mut head[..];
         if header.format(payload.len() as u64, &mut space).is_err() {
             return Err(Violation::Protocol("frame can't be encoded"));
         }
         let unused = space.len();
-        let head = head.get(..10 - unused).unwrap_or_default();
+        let head = head.get(..HEAD.saturating_sub(unused)).unwrap_or_default();
         let mut feed = Feed { head, payload, reply };
         let message = match self.context.read(&mut feed) {
             Ok(message) => Some(message),

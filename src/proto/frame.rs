@@ -68,7 +68,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
         OpCode::Control(_) => FrameKind::Control,
         OpCode::Data(Data::Reserved(_)) => return Err(Violation::Protocol("reserved opcode")),
     };
-    let length = cursor.position() as usize;
+    let length = usize::try_from(cursor.position()).unwrap_or(usize::MAX);
     Ok(Some(Header { fin: header.is_final, kind, mask, payload, length }))
 }
 
@@ -135,13 +135,14 @@ pub(crate) fn encode_into(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
         Kind::Text => 0x81,
         Kind::Binary => 0x82,
     };
-    match payload.len() {
-        length @ 0..=125 => out.extend_from_slice(&[opcode, length as u8]),
-        length @ 126..=0xffff => {
-            let [a, b] = (length as u16).to_be_bytes();
+    let length = payload.len();
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ 0..=125), _) => out.extend_from_slice(&[opcode, length]),
+        (_, Ok(length)) => {
+            let [a, b] = length.to_be_bytes();
             out.extend_from_slice(&[opcode, 126, a, b]);
         }
-        length => {
+        _ => {
             out.extend_from_slice(&[opcode, 127]);
             out.extend_from_slice(&(length as u64).to_be_bytes());
         }
@@ -151,12 +152,11 @@ pub(crate) fn encode_into(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
 
 /// The bytes of the frame that `encode_into` makes of `payload` bytes.
 pub(crate) fn frame_length(payload: usize) -> usize {
-    payload
-        + match payload {
-            0..=125 => 2,
-            126..=0xffff => 4,
-            _ => 10,
-        }
+    payload.saturating_add(match payload {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    })
 }
 
 /// Whether a close frame may carry this code (RFC 6455 section 7.4); 1014, a bad gateway, was
@@ -168,10 +168,7 @@ pub(super) fn may_be_sent(code: CloseCode) -> bool {
 /// Encodes a close frame; a code the wire must not carry gives an empty one (RFC 6455 section 7.4).
 pub(crate) fn close_frame(code: u16, reason: &str) -> Bytes {
     let code = CloseCode::from(code);
-    let mut end = reason.len().min(CONTROL_LIMIT - 2);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = reason.floor_char_boundary(CONTROL_LIMIT - 2);
     let payload = may_be_sent(code)
         .then(|| CloseFrame { code, reason: reason.get(..end).unwrap_or_default().into() });
     let frame = Frame::close(payload);
@@ -188,7 +185,7 @@ pub(crate) fn walk_frames(mut bytes: &[u8]) -> impl Iterator<Item = (usize, bool
     std::iter::from_fn(move || {
         let mut cursor = Cursor::new(bytes);
         let (header, payload) = FrameHeader::parse(&mut cursor).ok()??;
-        let length = cursor.position() as usize + payload as usize;
+        let length = usize::try_from(cursor.position().checked_add(payload)?).ok()?;
         bytes = bytes.get(length..)?;
         Some((
             length,

@@ -1,6 +1,24 @@
 //! The wire: HTTP upgrade, WebSocket frames, and the transcoder in front of tungstenite.
 //! Not for lifetimes, queues or sockets: nothing here knows the time or who is connected.
 
+// A peer chooses every byte that comes here, so what could panic on one does not compile, and
+// arithmetic says what it does at its ends.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+    )
+)]
+
 mod decoder;
 mod engine;
 mod frame;
