@@ -1,4 +1,4 @@
-//! Doors for this repository's benches to what no user reaches: the codec, and a reactor alone.
+//! Doors for the benches and tests here to what no user reaches: the codec, a reactor alone.
 //! Not part of the crate's interface; it changes without notice.
 
 use std::io;
@@ -42,6 +42,12 @@ impl Codec {
         }
         Ok(found)
     }
+}
+
+/// The sum as this crate's own arithmetic makes it, for the test that an overflow is noticed.
+#[inline(never)]
+pub fn sum(a: u32, b: u32) -> u32 {
+    a + b
 }
 
 /// Appends one frame as the server sends it.

@@ -49,6 +49,20 @@
 //! # }
 //! ```
 
+// A panic in a handler costs one connection, but one in the server's own code costs a reactor. What
+// looks into a peer's bytes denies indexing too, and `conn` and `proto` unchecked arithmetic.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::unimplemented,
+    )
+)]
+
 pub mod admin;
 #[doc(hidden)]
 pub mod bench;

@@ -58,6 +58,7 @@ pub fn init(settings: &LogSettings) -> LogHandle {
 
 impl LogHandle {
     /// A log that is written to `output` and that the `log` macros do not know of.
+    #[expect(clippy::expect_used, reason = "when a program starts there is no peer yet")]
     fn to(format: LogFormat, queue_bytes: usize, output: impl Write + Send + 'static) -> Self {
         let queue = Arc::new(Queue::new(queue_bytes));
         let logger = RwLock::new(Arc::new(logger(DEFAULT_FILTER, format, &queue)));

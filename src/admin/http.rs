@@ -6,6 +6,8 @@
 //! has five seconds in total to arrive and an answer as long to be taken, so that a peer that
 //! drips bytes holds its thread no longer than one that sends nothing.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -377,10 +379,10 @@ impl<'a> Conversation<'a> {
         loop {
             let wait = self.next_wait()?;
             self.stream.set_read_timeout(Some(wait))?;
-            match self.stream.read(&mut chunk[..room]) {
+            match self.stream.read(chunk.get_mut(..room).unwrap_or_default()) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
-                    to.extend_from_slice(&chunk[..count]);
+                    to.extend_from_slice(chunk.get(..count).unwrap_or_default());
                     return Ok(());
                 }
                 Err(error) if waits_on(&error) => {}
@@ -395,7 +397,7 @@ impl<'a> Conversation<'a> {
             self.stream.set_write_timeout(Some(wait))?;
             match self.stream.write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = &bytes[count..],
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
                 Err(error) if waits_on(&error) => {}
                 Err(error) => return Err(error),
             }

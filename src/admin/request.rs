@@ -1,6 +1,8 @@
 //! One request to the admin port, from bytes to what it asks.
 //! Not the reading of the bytes, nor what is answered to a request that is well formed.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
+
 use super::answer::Answer;
 
 /// The largest request head that is read, in bytes; a scraper's is a few hundred.
@@ -117,7 +119,7 @@ impl Request {
 fn split_target(target: &str) -> Option<(&str, &str)> {
     let origin_form = match target.split_once("://") {
         Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
-            rest.find(['/', '?']).map_or("/", |at| &rest[at..])
+            rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or("/")
         }
         _ => target,
     };

@@ -1,6 +1,8 @@
 //! What the server serves: the [`Handler`] trait and the handlers that come with it.
 //! Not for sockets or frames: a handler sees a [`Connection`], and never more than one at a time.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
+
 mod broadcast;
 mod echo;
 mod service;

@@ -5,6 +5,8 @@
 //! one fit it as well as epoll does. A turn of the reactor calls [`Driver::wait`] once, then
 //! [`Driver::next`] until it gives `None`, then sends and closes what the turn brought about.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
+
 mod chunk;
 pub mod descriptors;
 mod epoll;

@@ -135,16 +135,14 @@ pub(crate) fn encode_into(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
         Kind::Text => 0x81,
         Kind::Binary => 0x82,
     };
-    let length = payload.len();
-    match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(length @ 0..=125), _) => out.extend_from_slice(&[opcode, length]),
-        (_, Ok(length)) => {
-            let [a, b] = length.to_be_bytes();
-            out.extend_from_slice(&[opcode, 126, a, b]);
-        }
+    let length = (payload.len() as u64).to_be_bytes();
+    let [.., a, b] = length;
+    match payload.len() {
+        0..=125 => out.extend_from_slice(&[opcode, b]),
+        126..=0xffff => out.extend_from_slice(&[opcode, 126, a, b]),
         _ => {
             out.extend_from_slice(&[opcode, 127]);
-            out.extend_from_slice(&(length as u64).to_be_bytes());
+            out.extend_from_slice(&length);
         }
     }
     out.extend_from_slice(payload);

@@ -127,6 +127,7 @@ impl Histogram {
     ///
     /// If there are more bounds or they do not ascend; in a constant that is a compile error.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "the loop ends before the array does")]
     pub const fn new(bounds: &'static [u64]) -> Self {
         assert!(bounds.len() <= MAX_BOUNDS, "too many bounds");
         let mut i = 1;
@@ -145,7 +146,10 @@ impl Histogram {
     #[inline]
     pub fn observe_micros(&self, micros: u64) {
         let bucket = self.bounds.partition_point(|bound| *bound < micros);
-        self.buckets[bucket].increment();
+        // There is a bucket above every bound.
+        if let Some(bucket) = self.buckets.get(bucket) {
+            bucket.increment();
+        }
         self.sum_micros.add(micros);
     }
 
@@ -153,7 +157,7 @@ impl Histogram {
     /// counts by the observation under way.
     #[must_use]
     pub fn snapshot(&self) -> HistogramSnapshot {
-        let counts = self.buckets[..=self.bounds.len()].iter().map(Counter::get).collect();
+        let counts = self.buckets.iter().take(self.bounds.len() + 1).map(Counter::get).collect();
         HistogramSnapshot { bounds: self.bounds, counts, sum_micros: self.sum_micros.get() }
     }
 }

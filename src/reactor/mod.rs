@@ -4,6 +4,8 @@
 //! There is one turn, over any driver. Nothing reacts in the middle of something else: work is
 //! gathered, then done in its phase, and each phase has a budget.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
+
 mod accept;
 mod clock;
 mod closing;

@@ -160,7 +160,7 @@ impl CloseCodes {
     /// The counts, one for each label.
     #[must_use]
     pub fn counts(&self) -> [u64; Self::COUNT] {
-        std::array::from_fn(|place| self.0[place].get())
+        self.0.each_ref().map(Counter::get)
     }
 }
 
@@ -303,7 +303,9 @@ impl Shard {
     /// it ended without one.
     #[inline]
     pub fn close_code(&self, code: Option<u16>) {
-        self.close_codes.0[CloseCodes::place(code)].increment();
+        if let Some(count) = self.close_codes.0.get(CloseCodes::place(code)) {
+            count.increment();
+        }
     }
 
     /// The reactor came back from the driver and begins a turn; microseconds of any clock that
