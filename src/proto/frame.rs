@@ -130,19 +130,21 @@ pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4], offset: usize) {
 
 /// Appends one unmasked final frame, as a server sends it.
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "each arm knows how long it is")]
 pub(crate) fn encode_into(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
     let opcode = match kind {
         Kind::Text => 0x81,
         Kind::Binary => 0x82,
     };
-    let length = (payload.len() as u64).to_be_bytes();
-    let [.., a, b] = length;
     match payload.len() {
-        0..=125 => out.extend_from_slice(&[opcode, b]),
-        126..=0xffff => out.extend_from_slice(&[opcode, 126, a, b]),
-        _ => {
+        length @ 0..=125 => out.extend_from_slice(&[opcode, length as u8]),
+        length @ 126..=0xffff => {
+            let [a, b] = (length as u16).to_be_bytes();
+            out.extend_from_slice(&[opcode, 126, a, b]);
+        }
+        length => {
             out.extend_from_slice(&[opcode, 127]);
-            out.extend_from_slice(&length);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
     out.extend_from_slice(payload);
