@@ -23,7 +23,11 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// The path, without the query.
     pub fn path(&self) -> &'a str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+        match self.target.split_once('?').map_or(self.target, |(path, _)| path) {
+            // An absolute URI may end with its authority (RFC 9110 section 4.2.3).
+            "" => "/",
+            path => path,
+        }
     }
 
     /// The query behind the path, without its `?`.
@@ -96,12 +100,23 @@ pub fn parse_head(bytes: &[u8], with: impl FnOnce(Request<'_>)) -> Head {
             with(Request {
                 method,
                 minor_version: request.version.unwrap_or(0),
-                target,
+                target: without_authority(target),
                 headers: Headers { lines: request.headers },
             });
             Head::Whole(length)
         }
     }
+}
+
+/// What follows the authority of an absolute `http` or `https` URI, which clients may send
+/// (RFC 6455 section 4.1, point 2 of the requirements; RFC 9112 section 3.2.2).
+fn without_authority(target: &str) -> &str {
+    let Some((scheme, rest)) = target.split_once("://") else { return target };
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return target;
+    }
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    rest.get(end..).unwrap_or_default()
 }
 
 /// One HTTP answer, ready to be written.
@@ -163,6 +178,26 @@ mod tests {
             assert_eq!(tokens, ["keep-alive", "Upgrade", "x"]);
         });
         assert!(seen && matches!(head, Head::Whole(n) if n == text.len() - 4));
+    }
+
+    #[test]
+    fn an_absolute_target_is_the_path_behind_its_authority() {
+        let cases = [
+            ("http://a/echo?x=1", "/echo", Some("x=1")),
+            ("HTTPS://a:80/echo", "/echo", None),
+            ("http://a", "/", None),
+            ("http://a?x", "/", Some("x")),
+            ("/go?to=http://a/b", "/go", Some("to=http://a/b")),
+            ("ftp://a/echo", "ftp://a/echo", None),
+        ];
+        for (target, path, query) in cases {
+            let mut seen = None;
+            let text = format!("GET {target} HTTP/1.1\r\n\r\n");
+            parse_head(text.as_bytes(), |request| {
+                seen = Some((request.path().to_owned(), request.query().map(str::to_owned)));
+            });
+            assert_eq!(seen, Some((path.to_owned(), query.map(str::to_owned))), "{target}");
+        }
     }
 
     #[test]

@@ -52,30 +52,23 @@ pub(crate) fn classify(request: &Request<'_>, is_route: bool) -> Wanted {
     if request.minor_version < 1 {
         return bad("a WebSocket needs HTTP/1.1");
     }
-    if headers.get("Host").is_none() {
-        return bad("the Host header is missing");
+    if headers.all("Host").count() != 1 {
+        return bad("the Host header must be given once");
     }
     if !wants_upgrade {
-        let answer = Answer::new(
-            StatusCode::UPGRADE_REQUIRED,
-            "this path speaks WebSocket; open it with a WebSocket client",
-        );
-        return Wanted::Refused(
-            answer.header("Upgrade: websocket").header("Sec-WebSocket-Version: 13"),
-        );
+        return upgrade_required("this path speaks WebSocket; open it with a WebSocket client");
     }
     if !has("Connection", "upgrade") {
         return bad("the Connection header does not say Upgrade");
     }
-    match headers.get("Sec-WebSocket-Version") {
-        Some(version) if version.trim_ascii() == b"13" => {}
-        _ => {
-            let answer =
-                Answer::new(StatusCode::UPGRADE_REQUIRED, "WebSocket version 13 is spoken");
-            return Wanted::Refused(
-                answer.header("Upgrade: websocket").header("Sec-WebSocket-Version: 13"),
-            );
-        }
+    let mut versions = headers.all("Sec-WebSocket-Version").map(<[u8]>::trim_ascii);
+    if (versions.next(), versions.next()) != (Some(b"13"), None) {
+        return upgrade_required("WebSocket version 13 is spoken");
+    }
+    // What stands behind the head would be a body by HTTP's rules and frames by ours.
+    let has_length = headers.all("Content-Length").any(|length| length.trim_ascii() != b"0");
+    if has_length || headers.get("Transfer-Encoding").is_some() {
+        return bad("a handshake has no body");
     }
     let mut keys = headers.all("Sec-WebSocket-Key");
     match (keys.next().map(<[u8]>::trim_ascii), keys.next()) {
@@ -100,6 +93,15 @@ fn elsewhere(request: &Request<'_>) -> Wanted {
             "no such path; GET / lists those that exist",
         )),
     }
+}
+
+/// 426; it names the protocol as an upgrade and as a connection option (RFC 9110 section 7.8).
+fn upgrade_required(advice: &str) -> Wanted {
+    let answer = Answer::new(StatusCode::UPGRADE_REQUIRED, advice)
+        .header("Connection: Upgrade")
+        .header("Upgrade: websocket")
+        .header("Sec-WebSocket-Version: 13");
+    Wanted::Refused(answer)
 }
 
 fn bad(advice: &str) -> Wanted {
@@ -159,10 +161,15 @@ mod tests {
         assert_eq!(with("GET /echo", "GET /"), 200);
         assert_eq!(with("HTTP/1.1", "HTTP/1.0"), 400);
         assert_eq!(with("Host: a\r\n", ""), 400);
+        assert_eq!(with("Host: a\r\n", "Host: a\r\nHost: a\r\n"), 400);
+        assert_eq!(with("Host: a\r\n", "Host: a\r\nContent-Length: 5\r\n"), 400);
+        assert_eq!(with("Host: a\r\n", "Host: a\r\nContent-Length: 0\r\n"), 101);
+        assert_eq!(with("Host: a\r\n", "Host: a\r\nTransfer-Encoding: chunked\r\n"), 400);
         assert_eq!(with("Upgrade: WebSocket\r\n", ""), 426);
         assert_eq!(with("Connection: UPGRADE", "Connection: close"), 400);
         assert_eq!(with("Version: 13", "Version: 8"), 426);
         assert_eq!(with("Sec-WebSocket-Version: 13\r\n", ""), 426);
+        assert_eq!(with("Version: 13", "Version: 13\r\nSec-WebSocket-Version: 13"), 426);
         for key in ["short==", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25j!Q=="] {
             assert_eq!(with("dGhlIHNhbXBsZSBub25jZQ==", key), 400);
         }
