@@ -208,6 +208,24 @@ fn what_only_looks_odd_is_upgraded() {
 }
 
 #[test]
+fn a_request_that_ends_anywhere_in_its_middle_is_answered_400() {
+    let server = Server::start(&[]);
+    for cut in 1..GOOD.len() {
+        let mut peer = RawClient::connect(&server);
+        peer.send(&GOOD.as_bytes()[..cut]);
+        peer.finish();
+        assert_eq!(peer.response().status, 400, "cut at {cut}");
+        assert_eq!(peer.next(PATIENCE), Event::Finished, "cut at {cut}");
+    }
+    let mut silent = RawClient::connect(&server);
+    silent.finish();
+    assert_eq!(silent.next(PATIENCE), Event::Finished, "nothing was asked");
+    let refused = GOOD.len() as u64 - 1;
+    let metrics = server.wait_for("the closes", |m| m.closed("handshake_refused") == refused);
+    assert_eq!((metrics.refused("bad_request"), metrics.closed("peer_gone")), (refused, 1));
+}
+
+#[test]
 fn a_whole_request_is_answered_though_its_sender_shut_its_side() {
     let server = Server::start(&[]);
     for (status, bytes) in [(101, GOOD.as_bytes()), (400, &with(KEY_LINE, ""))] {
