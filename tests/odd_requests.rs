@@ -157,6 +157,40 @@ fn heads_that_are_too_large_are_answered_431() {
 }
 
 #[test]
+fn one_host_must_be_named_and_in_its_alphabet() {
+    let mut cases = vec![(400, with("Host: a\r\n", ""))];
+    for hosts in
+        ["Host: a\r\nHost: b", "Host: a\r\nhost: a", "Host: a b", "Host: a/b", "Host: me@a"]
+    {
+        cases.push((400, with("Host: a", hosts)));
+    }
+    for host in ["Host:", "Host: a:80", "Host: [::1]:80", "Host: a_b.example."] {
+        cases.push((101, with("Host: a", host)));
+    }
+    all_answer(&cases);
+}
+
+/// Its bytes would be taken for frames by one side and for a body by the other.
+#[test]
+fn a_handshake_with_a_body_is_answered_400() {
+    let bodies = [
+        ("Content-Length: 5\r\n", "hello"),
+        ("Content-Length: 0\r\nContent-Length: 5\r\n", "hello"),
+        ("Content-Length: -1\r\n", ""),
+        ("Content-Length: 99999999999999999999999\r\n", ""),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", ""),
+        ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"),
+        ("Transfer-Encoding: \r\n", ""),
+    ];
+    let mut cases: Vec<_> = bodies
+        .iter()
+        .map(|(lines, body)| (400, [&plus(lines), body.as_bytes()].concat()))
+        .collect();
+    cases.push((101, plus("Content-Length: 0\r\n")));
+    all_answer(&cases);
+}
+
+#[test]
 fn keys_must_be_given_once_as_16_bytes_in_base64() {
     let mut cases = vec![(400, with(KEY_LINE, "")), (400, with(KEY_LINE, KEY_LINE.repeat(2)))];
     let keys: [&[u8]; 9] = [
@@ -183,6 +217,7 @@ fn versions_and_upgrades_that_are_not_spoken_are_answered_426() {
         .map(|other| (426, with(version, format!("Sec-WebSocket-Version: {other}\r\n"))))
         .collect();
     cases.push((426, with(version, "")));
+    cases.push((426, with(version, format!("{version}Sec-WebSocket-Version: 8\r\n"))));
     cases.push((426, with("Upgrade: websocket\r\n", "")));
     for other in ["", "tcp", "websocket/13", "h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__"] {
         cases.push((426, with("websocket", other)));
