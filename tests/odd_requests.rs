@@ -104,6 +104,38 @@ fn every_kind_of_line_that_is_not_a_request_line_is_answered_400() {
 }
 
 #[test]
+fn targets_in_every_form_are_served_or_not_found() {
+    let mut cases: Vec<_> =
+        ["http://a/echo", "HTTP://b/echo", "ws://a:80/echo?x=1", "/echo?http://"]
+            .iter()
+            .map(|target| (101, with("/echo", target)))
+            .collect();
+    for target in [
+        "*",
+        "echo",
+        "?x",
+        "/echo#x",
+        "//echo",
+        "/x/../echo",
+        "/%65cho",
+        "/%zz",
+        "/echo%00",
+        "/\u{e9}",
+    ] {
+        cases.push((404, with("/echo", target)));
+    }
+    for target in
+        ["ftp://a/echo", "http:/echo", "://a/echo", "http://a/echo/", "\\echo", "/\"<>{}|^`"]
+    {
+        cases.push((404, with("/echo", target)));
+    }
+    cases.push((404, b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n".to_vec()));
+    cases.push((404, b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()));
+    cases.push((431, with("/echo", format!("/{}", "x".repeat(9000)))));
+    all_answer(&cases);
+}
+
+#[test]
 fn methods_but_get_are_answered_405_whatever_follows() {
     let methods = ["POST", "PUT", "OPTIONS", "DELETE", "TRACE", "CONNECT", "get", "M-SEARCH"];
     let mut cases: Vec<_> = methods.iter().map(|method| (405, with("GET", method))).collect();
