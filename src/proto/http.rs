@@ -16,23 +16,20 @@ const HEADER_LINES: usize = 64;
 pub struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) minor_version: u8,
-    target: &'a str,
+    path: &'a str,
+    query: Option<&'a str>,
     headers: Headers<'a>,
 }
 
 impl<'a> Request<'a> {
     /// The path, without the query.
     pub fn path(&self) -> &'a str {
-        match self.target.split_once('?').map_or(self.target, |(path, _)| path) {
-            // An absolute URI may end with its authority (RFC 9110 section 4.2.3).
-            "" => "/",
-            path => path,
-        }
+        self.path
     }
 
     /// The query behind the path, without its `?`.
     pub fn query(&self) -> Option<&'a str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.query
     }
 
     /// The header lines, in the order they came.
@@ -97,10 +94,12 @@ pub fn parse_head(bytes: &[u8], with: impl FnOnce(Request<'_>)) -> Head {
             let (Some(method), Some(target)) = (request.method, request.path) else {
                 return Head::Refused(StatusCode::BAD_REQUEST);
             };
+            let (path, query) = resource(target);
             with(Request {
                 method,
                 minor_version: request.version.unwrap_or(0),
-                target: without_authority(target),
+                path,
+                query,
                 headers: Headers { lines: request.headers },
             });
             Head::Whole(length)
@@ -108,15 +107,23 @@ pub fn parse_head(bytes: &[u8], with: impl FnOnce(Request<'_>)) -> Head {
     }
 }
 
-/// What follows the authority of an absolute `http` or `https` URI, which clients may send
-/// (RFC 6455 section 4.1, point 2 of the requirements; RFC 9112 section 3.2.2).
-fn without_authority(target: &str) -> &str {
-    let Some((scheme, rest)) = target.split_once("://") else { return target };
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return target;
+/// Path and query of a target, which may be a whole URI (RFC 9112 section 3.2.2): whatever host
+/// that names is served here.
+fn resource(target: &str) -> (&str, Option<&str>) {
+    let is_ours = |scheme: &str| {
+        ["http", "https", "ws", "wss"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours))
+    };
+    let resource = match target.split_once("://") {
+        Some((scheme, rest)) if is_ours(scheme) => match rest.find(['/', '?']) {
+            Some(at) => rest.get(at..).unwrap_or_default(),
+            None => "/",
+        },
+        _ => target,
+    };
+    match resource.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (resource, None),
     }
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    rest.get(end..).unwrap_or_default()
 }
 
 /// One HTTP answer, ready to be written.
@@ -181,22 +188,19 @@ mod tests {
     }
 
     #[test]
-    fn an_absolute_target_is_the_path_behind_its_authority() {
-        let cases = [
-            ("http://a/echo?x=1", "/echo", Some("x=1")),
-            ("HTTPS://a:80/echo", "/echo", None),
-            ("http://a", "/", None),
-            ("http://a?x", "/", Some("x")),
-            ("/go?to=http://a/b", "/go", Some("to=http://a/b")),
+    fn a_target_may_be_a_whole_uri() {
+        for (target, path, query) in [
+            ("http://a/echo", "/echo", None),
+            ("WS://a:80/echo?x=1", "/echo", Some("x=1")),
+            ("wss://[::1]:443/", "/", None),
+            ("https://a", "/", None),
+            ("/echo?to=http://a/b", "/echo", Some("to=http://a/b")),
+            ("/http://a/echo", "/http://a/echo", None),
             ("ftp://a/echo", "ftp://a/echo", None),
-        ];
-        for (target, path, query) in cases {
-            let mut seen = None;
-            let text = format!("GET {target} HTTP/1.1\r\n\r\n");
-            parse_head(text.as_bytes(), |request| {
-                seen = Some((request.path().to_owned(), request.query().map(str::to_owned)));
-            });
-            assert_eq!(seen, Some((path.to_owned(), query.map(str::to_owned))), "{target}");
+            ("a:443", "a:443", None),
+            ("*", "*", None),
+        ] {
+            assert_eq!(resource(target), (path, query), "{target}");
         }
     }
 

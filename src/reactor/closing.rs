@@ -113,8 +113,10 @@ impl Core {
             (Ending::Finished, Phase::Lingering) => {
                 self.output.mark(token, &mut conn.output);
             }
-            (Ending::Finished, Phase::Handshake) if conn.inbox_bytes() > 0 => {
-                let answer = Answer::new(StatusCode::BAD_REQUEST, "the request has no end");
+            // Who sent the half of a request may still read why it came to nothing.
+            (Ending::Finished, Phase::Handshake) if conn.totals().bytes_received > 0 => {
+                let answer =
+                    Answer::new(StatusCode::BAD_REQUEST, "the request ended in its middle");
                 self.refuse(token, RefusedReason::BadRequest, &answer, false);
             }
             (Ending::Finished, Phase::Handshake) => {
