@@ -202,6 +202,7 @@ impl Conn {
     /// Bytes came: the peer lives.
     pub fn received(&mut self, bytes: usize, now: Tick, limits: &Limits) {
         self.bytes_received += bytes as u64;
+        let now = self.moving(now);
         self.last_received = now;
         if self.has(flag::PING_ASKED) {
             self.flags &= !flag::PING_ASKED;
@@ -266,7 +267,7 @@ impl Conn {
     /// A data message was queued for it.
     #[inline]
     pub fn data_queued(&mut self, now: Tick) {
-        self.last_data = now;
+        self.last_data = self.moving(now);
         self.flags |= flag::SENT_DATA;
     }
 
