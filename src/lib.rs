@@ -68,6 +68,8 @@ pub mod admin;
 pub mod bench;
 pub mod config;
 pub mod conn;
+#[doc(hidden)]
+pub mod doors;
 pub mod handler;
 pub mod io;
 pub mod logging;

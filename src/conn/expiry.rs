@@ -55,14 +55,9 @@ impl Conn {
             }
             return;
         }
-        if self.has(flag::PING_ASKED) {
-            if let Some(pong) = limits.pong {
-                earliest.consider(self.heartbeat.plus(pong), Deadline::Pong);
-            } else if let Some(interval) = limits.ping {
-                earliest.consider(self.heartbeat.plus(interval), Deadline::Ping);
-            }
-        } else if limits.ping.is_some() && !self.has(flag::PING_QUEUED) {
-            earliest.consider(self.heartbeat, Deadline::Ping);
+        // A ping that the kernel has not taken is neither answered nor followed by another.
+        if !self.has(flag::PING_QUEUED) {
+            self.heartbeat_deadline(limits, earliest);
         }
         if let Some(idle) = limits.idle {
             earliest.consider(self.last_data.plus(idle), Deadline::Idle);
@@ -72,6 +67,18 @@ impl Conn {
         {
             let allowed = limits.message.and(ticks_earned(partial.arrived()));
             earliest.consider(active.message_since.plus(allowed), Deadline::Message);
+        }
+    }
+
+    fn heartbeat_deadline(&self, limits: &Limits, earliest: &mut Earliest) {
+        if self.has(flag::PING_ASKED) {
+            if let Some(pong) = limits.pong {
+                earliest.consider(self.heartbeat.plus(pong), Deadline::Pong);
+            } else if let Some(interval) = limits.ping {
+                earliest.consider(self.heartbeat.plus(interval), Deadline::Ping);
+            }
+        } else if limits.ping.is_some() {
+            earliest.consider(self.heartbeat, Deadline::Ping);
         }
     }
 
@@ -145,5 +152,36 @@ impl Earliest {
             Some((best, _)) if !tick.is_before(best) => {}
             _ => self.0 = Some((tick, deadline)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::proto::Peer;
+
+    /// Else it would be asked again and again within one look, and its outbox fill with pings.
+    #[test]
+    fn a_peer_that_reads_nothing_is_asked_once_although_no_pong_is_awaited() {
+        let limits = Limits { pong: None, ..Limits::from(&config::Limits::default()) };
+        let interval = limits.ping.unwrap();
+        let mut spread = Spread::new(1);
+        let mut conn = Conn::new(Peer::UNIX, Tick(0), false);
+        conn.upgraded(0, Tick(0), &limits, &mut spread);
+        let mut now = Tick(0).plus(interval);
+        let asked = Some((Deadline::Ping, Verdict::Ping));
+        assert_eq!(conn.expire(now, &limits, &mut spread), asked);
+        conn.ping_queued();
+        conn.control_is_out(now, 0);
+        now = now.plus(interval);
+        assert_eq!(conn.expire(now, &limits, &mut spread), asked);
+        conn.ping_queued();
+        for _ in 0..10 {
+            now = now.plus(interval);
+            assert_eq!(conn.expire(now, &limits, &mut spread), None);
+        }
+        conn.control_is_out(now, 0);
+        assert_eq!(conn.expire(now.plus(interval), &limits, &mut spread), asked);
     }
 }
