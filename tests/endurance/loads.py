@@ -138,9 +138,9 @@ def broadcast(number, crowd, seconds):
     return Load(f"{number}-broadcast", [*flags, "--duration", f"{seconds}s"], path="/broadcast")
 
 
-def large(number, seconds):
+def large(number, seconds, rate=20):
     """Few, with messages that do not fit any buffer."""
-    flags = ["rate", "-c", "8", "--rate", "20", "--size", "64KiB-900KiB", "--binary"]
+    flags = ["rate", "-c", "8", "--rate", str(rate), "--size", "64KiB-900KiB", "--binary"]
     return Load(f"{number}-large", [*flags, "--duration", f"{seconds}s", "--seed", str(number)])
 
 
