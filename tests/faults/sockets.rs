@@ -86,19 +86,22 @@ fn state(hexadecimal: &str) -> Option<State> {
 /// Connections of these local ports in the network namespace of a process, listeners left out.
 /// Where client and server share a namespace only the server's ends are among them.
 pub fn connections(pid: u32, ports: &[u16]) -> Vec<Socket> {
-    let tables = ["tcp", "tcp6"].map(|table| format!("/proc/{pid}/net/{table}"));
-    let texts = tables.iter().filter_map(|path| std::fs::read_to_string(path).ok());
-    let mut found = Vec::new();
-    let mut read = 0;
-    for text in texts {
-        read += 1;
-        let sockets = text.lines().skip(1).filter_map(Socket::parse);
-        found.extend(
-            sockets.filter(|socket| socket.state != State::Listen && ports.contains(&socket.port)),
-        );
-    }
-    assert!(read > 0, "the kernel shows no socket table of process {pid}");
-    found
+    in_tables(&format!("/proc/{pid}/net"), ports)
+}
+
+/// As [`connections`], in the namespace of the calling thread: for a server that has ended.
+#[allow(dead_code, reason = "not every test that reads the table outlives its server")]
+pub fn connections_here(ports: &[u16]) -> Vec<Socket> {
+    in_tables("/proc/thread-self/net", ports)
+}
+
+fn in_tables(folder: &str, ports: &[u16]) -> Vec<Socket> {
+    let paths = ["tcp", "tcp6"].map(|table| format!("{folder}/{table}"));
+    let texts: Vec<_> =
+        paths.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+    assert!(!texts.is_empty(), "the kernel shows its socket table in {folder}");
+    let sockets = texts.iter().flat_map(|text| text.lines().skip(1)).filter_map(Socket::parse);
+    sockets.filter(|it| it.state != State::Listen && ports.contains(&it.port)).collect()
 }
 
 /// Descriptors in all tables of a process. A table that several threads share counts once for each.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
-use crate::harness::{Herd, Server, ms};
+use crate::harness::{Herd, RawClient, Server, ms};
 use crate::netns::Namespace;
 
 /// Upgraded peers of one host. A thread reads what comes and answers each ping at once.
@@ -56,5 +56,36 @@ impl Drop for Crowd {
             self.join();
         }
         self.stop.store(true, Relaxed);
+    }
+}
+
+/// One peer that talks without a pause and waits for each echo.
+pub struct Talker {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Talker {
+    /// A talker on a host.
+    pub fn start(server: &Server, host: &Namespace) -> Self {
+        let mut peer = host.within(|| RawClient::open(server, "/echo"));
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut echoes = 0;
+            while !seen.load(Relaxed) {
+                peer.expect_echo("all is well");
+                echoes += 1;
+                std::thread::sleep(ms(5));
+            }
+            echoes
+        });
+        Talker { stop, thread }
+    }
+
+    /// Has it leave: how often it was answered. Panics if it ever was not.
+    pub fn leave(self) -> u64 {
+        self.stop.store(true, Relaxed);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }

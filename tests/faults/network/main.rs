@@ -22,7 +22,11 @@ mod sockets;
 mod crowd;
 mod site;
 
+mod farewell;
+mod forgetful_nat;
+mod reboot;
 mod silence;
+mod storm;
 
 use std::time::Duration;
 
