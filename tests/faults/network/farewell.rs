@@ -109,7 +109,7 @@ fn an_answer_that_does_not_reach_who_has_finished_leaves_no_orphan_beyond_its_de
 fn a_backlog_for_who_has_finished_and_is_not_reached_ends_by_the_write_deadline() {
     let site = Site::new();
     let host = site.host(1);
-    let (mut server, baseline) = start(&["--ping-interval", "30s", "--pong-timeout", "1s"]);
+    let (mut server, baseline) = start(&["--ping-interval", "6s", "--pong-timeout", "6s"]);
     let mut peer = host.within(|| RawClient::open(&server, "/broadcast"));
     host.firewall(Way::ToPeers);
     let since = Instant::now();
@@ -120,7 +120,7 @@ fn a_backlog_for_who_has_finished_and_is_not_reached_ends_by_the_write_deadline(
     assert_eq!(metrics.closed("write_timeout"), 1, "{}", metrics.text());
     assert!(took <= WRITE + SLACK, "after {took:?}");
     drop(peer);
-    aftermath(&mut server, &baseline, Duration::from_secs(33));
+    aftermath(&mut server, &baseline, Duration::from_secs(13));
 }
 
 /// Sends everyone on `/broadcast` more than a kernel takes.

@@ -21,10 +21,12 @@ mod sockets;
 
 mod crowd;
 mod site;
+mod wire;
 
 mod farewell;
 mod forgetful_nat;
 mod reboot;
+mod rough_line;
 mod silence;
 mod storm;
 

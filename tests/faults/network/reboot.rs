@@ -2,13 +2,13 @@
 //! Not for packets that are lost between hosts that live; see `silence`.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
 use crate::aftermath::aftermath;
 use crate::crowd::Crowd;
-use crate::harness::{RawClient, SLACK, Server, frame};
+use crate::harness::{Metrics, RawClient, SLACK, Server, frame};
 use crate::site::{Host, Site};
 use crate::{GIVE_UP, PING, PONG, start};
 
@@ -41,7 +41,7 @@ fn a_host_that_does_not_come_back_is_reset_by_the_pong_deadline() {
     let crowd = Crowd::gather(&server, host.peers(), "/echo", PEERS);
     power_off(&mut host, crowd);
     let since = Instant::now();
-    let all = |m: &crate::harness::Metrics| m.closed("pong_timeout") == PEERS as u64;
+    let all = |m: &Metrics| m.closed("pong_timeout") == PEERS as u64;
     server.wait_for("the verdict", all);
     assert!(since.elapsed() <= PING + PONG + SLACK, "after {:?}", since.elapsed());
     aftermath(&mut server, &baseline, GIVE_UP);
@@ -65,8 +65,8 @@ fn a_host_that_comes_back_without_memory_resets_its_old_connections_at_the_next_
     // A ping that went out while the host was away is sent again, after 200 ms and then twice
     // that: it meets the reset too, long before its pong is overdue.
     assert_eq!(metrics.closed("peer_reset"), PEERS as u64, "{}", metrics.text());
-    assert!(took <= std::time::Duration::from_secs(4) + SLACK, "after {took:?}");
-    aftermath(&mut server, &baseline, std::time::Duration::from_secs(9));
+    assert!(took <= Duration::from_secs(4) + SLACK, "after {took:?}");
+    aftermath(&mut server, &baseline, Duration::from_secs(9));
 }
 
 /// With a backlog the kernel asks again before any ping is due.
@@ -74,7 +74,7 @@ fn a_host_that_comes_back_without_memory_resets_its_old_connections_at_the_next_
 fn a_backlog_for_a_host_that_comes_back_without_memory_ends_with_a_reset() {
     let site = Site::new();
     let mut host = site.host(1);
-    let heartbeat = ["--ping-interval", "30s", "--pong-timeout", "1s", "--write-timeout", "15s"];
+    let heartbeat = ["--ping-interval", "9s", "--pong-timeout", "9s", "--write-timeout", "15s"];
     let (mut server, baseline) = start(&heartbeat);
     let crowd = Crowd::gather(&server, host.peers(), "/broadcast", PEERS);
     power_off(&mut host, crowd);
@@ -91,7 +91,7 @@ fn a_backlog_for_a_host_that_comes_back_without_memory_ends_with_a_reset() {
     assert_eq!(metrics.closed("peer_reset"), PEERS as u64, "{}", metrics.text());
     assert_eq!(metrics.value("ws_outbox_bytes", &[]), 0.0);
     drop(talker);
-    aftermath(&mut server, &baseline, std::time::Duration::from_secs(33));
+    aftermath(&mut server, &baseline, Duration::from_secs(19));
 }
 
 /// Its SYN meets the old connection, whose kernel asks back; the reset that answers this makes room
@@ -100,7 +100,7 @@ fn a_backlog_for_a_host_that_comes_back_without_memory_ends_with_a_reset() {
 fn a_host_that_comes_back_and_dials_from_the_same_port_gets_through() {
     let site = Site::new();
     let mut host = site.host(1);
-    let heartbeat = ["--ping-interval", "60s", "--pong-timeout", "1s"];
+    let heartbeat = ["--ping-interval", "9s", "--pong-timeout", "9s"];
     let (mut server, baseline) = start(&heartbeat);
     let mut before = host.within(|| dial_from(40_000, &server));
     before.expect_echo("before");
@@ -115,5 +115,5 @@ fn a_host_that_comes_back_and_dials_from_the_same_port_gets_through() {
     after.send(&frame::close(1000, ""));
     after.expect_close(1000);
     drop(after);
-    aftermath(&mut server, &baseline, std::time::Duration::from_secs(62));
+    aftermath(&mut server, &baseline, Duration::from_secs(19));
 }

@@ -44,7 +44,7 @@ fn storms_of_resets_pass_beside_healthy_traffic() {
     let site = Site::new();
     let (stormy, calm) = (site.host(1), site.host(2));
     // Connecting them may take longer than a second's heartbeat allows those who wait.
-    let heartbeat = ["--ping-interval", "20s", "--pong-timeout", "10s"];
+    let heartbeat = ["--ping-interval", "12s", "--pong-timeout", "12s"];
     let (mut server, baseline) = start(&heartbeat);
     let talker = Talker::start(&server, calm.peers());
     let healthy = Crowd::gather(&server, calm.peers(), "/broadcast", 100);
@@ -62,7 +62,7 @@ fn storms_of_resets_pass_beside_healthy_traffic() {
     }
     assert!(talker.leave() > 0);
     healthy.leave_unharmed();
-    aftermath(&mut server, &baseline, Duration::from_secs(31));
+    aftermath(&mut server, &baseline, Duration::from_secs(25));
 }
 
 #[test]
