@@ -2,6 +2,7 @@
 //! Not for waiting: the wheel looks, this answers.
 
 use super::{CloseReason, Conn, Deadline, Limits, Phase, Spread, TICK_MICROS, Tick, Ticks, flag};
+use crate::mutation::{self, Mutation};
 
 /// What the reactor must do about a deadline that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +30,25 @@ impl Conn {
         let mut earliest = Earliest(None);
         match self.phase {
             Phase::Handshake => {
-                earliest.consider(self.opened.plus(limits.handshake), Deadline::Handshake);
+                let restarts = mutation::is(Mutation::RestartHandshake);
+                let begun = if restarts { self.last_received } else { self.opened };
+                earliest.consider(begun.plus(limits.handshake), Deadline::Handshake);
             }
             Phase::Open => self.open_deadlines(limits, &mut earliest),
+            Phase::Closing if mutation::is(Mutation::PingWhileClosing) => {
+                self.open_deadlines(limits, &mut earliest);
+            }
             Phase::Closing | Phase::Lingering => {}
         }
         if let Some(active) = &self.active {
-            if let Some(oldest) = active.outbox.oldest() {
+            if let Some(oldest) = active.outbox.oldest()
+                && !mutation::is(Mutation::ForgetWriteDeadline)
+            {
                 earliest.consider(oldest.plus(limits.write), Deadline::Write);
             }
-            if let Some(due) = active.close_due {
+            if let Some(due) = active.close_due
+                && !mutation::is(Mutation::ForgetCloseDeadline)
+            {
                 earliest.consider(due, Deadline::Close);
             }
         }
@@ -53,7 +63,9 @@ impl Conn {
             if let Some(tick) = self.active.as_ref().and_then(|active| active.resume_at) {
                 earliest.consider(tick, Deadline::Resume);
             }
-            return;
+            if !mutation::is(Mutation::RunClocksWhilePaused) {
+                return;
+            }
         }
         // A ping that the kernel has not taken is neither answered nor followed by another.
         if !self.has(flag::PING_QUEUED) {
@@ -64,6 +76,7 @@ impl Conn {
         }
         if let Some(active) = &self.active
             && let Some(partial) = &active.partial
+            && !mutation::is(Mutation::ForgetMessageDeadline)
         {
             let allowed = limits.message.and(ticks_earned(partial.arrived()));
             earliest.consider(active.message_since.plus(allowed), Deadline::Message);
@@ -72,7 +85,9 @@ impl Conn {
 
     fn heartbeat_deadline(&self, limits: &Limits, earliest: &mut Earliest) {
         if self.has(flag::PING_ASKED) {
-            if let Some(pong) = limits.pong {
+            if let Some(pong) = limits.pong
+                && !(self.ping_is_behind() && mutation::is(Mutation::ForgetPongBehindBacklog))
+            {
                 earliest.consider(self.heartbeat.plus(pong), Deadline::Pong);
             } else if let Some(interval) = limits.ping {
                 earliest.consider(self.heartbeat.plus(interval), Deadline::Ping);

@@ -9,6 +9,7 @@ use super::Reactor;
 use super::core::Core;
 use crate::conn::{CloseReason, Conn, NOWHERE, Phase, RefusedReason, TICK_MICROS};
 use crate::io::{Ending, Token};
+use crate::mutation::{self, Mutation};
 use crate::proto::{Answer, Incoming, Input, close_frame};
 
 impl Core {
@@ -167,12 +168,23 @@ impl Reactor {
         for doomed in std::mem::take(&mut self.core.doomed) {
             let core = &mut self.core;
             let token = doomed.token;
-            let Some(mut conn) = core.slots.remove(token) else { continue };
+            let Some(mut conn) = core.slots.remove(token) else {
+                if mutation::is(Mutation::FreeTwice) {
+                    core.shared.leave();
+                }
+                continue;
+            };
             if doomed.reset {
                 core.driver.reset(token);
-            } else {
+            } else if !mutation::is(Mutation::FreeWithoutClosing) {
                 core.driver.close(token);
             }
+            #[cfg(feature = "simulation")]
+            core.graves.push(super::audit::Grave {
+                token,
+                peer: conn.peer(),
+                reason: doomed.reason,
+            });
             core.unaccount(token.index, &mut conn);
             if conn.is_surplus() {
                 core.surplus -= 1;
@@ -201,7 +213,9 @@ impl Reactor {
             core.spread.forget(tick, core.now.tick);
         }
         core.shard.close_code(Some(conn.close_code).filter(|code| *code != 0));
-        core.leave(conn.route, conn.member);
+        if !mutation::is(Mutation::ForgetLeaving) {
+            core.leave(conn.route, conn.member);
+        }
         let Some(service) = self.services.get_mut(usize::from(conn.route)) else { return };
         let (peer, state) = (conn.peer(), conn.state);
         let outcome = catch_unwind(AssertUnwindSafe(|| service.close(peer, state, reason)));

@@ -14,6 +14,7 @@ use super::slots::Slots;
 use super::wheel::Wheel;
 use crate::conn::{CloseReason, Conn, Limits, Spread, Tick};
 use crate::io::{Driver, Token};
+use crate::mutation::{self, Mutation};
 use crate::proto::Tools;
 
 /// A connection that this turn ends.
@@ -68,6 +69,9 @@ pub(super) struct Core {
     pub is_past_drain: bool,
     /// Set while a drain is on: how its connections have ended.
     pub drained: Option<drain::Tally>,
+    /// Who has left, for the simulator.
+    #[cfg(feature = "simulation")]
+    pub graves: Vec<super::audit::Grave>,
 }
 
 impl Core {
@@ -111,6 +115,8 @@ impl Core {
             starved: None,
             is_past_drain: false,
             drained: None,
+            #[cfg(feature = "simulation")]
+            graves: Vec::new(),
         }
     }
 
@@ -134,6 +140,8 @@ impl Core {
         let Some(conn) = self.slots.get(token) else { return };
         let Some((tick, _)) = conn.deadline(&self.limits) else { return };
         if let Some(tick) = conn.armed.want(self.now.tick, tick) {
+            self.wheel.insert(token.index, tick);
+        } else if mutation::is(Mutation::LeaveWheelEntry) {
             self.wheel.insert(token.index, tick);
         }
     }
@@ -203,7 +211,11 @@ impl Core {
         let [outbox, inbox] = &mut active.ranks;
         self.outboxes.change(index, outbox, active.outbox_counted, 0);
         self.inboxes.change(index, inbox, active.inbox_charged, 0);
-        self.shared.inbox_budget.release(active.inbox_charged);
-        active.outbox.clear(&self.shared.outbox_budget);
+        if !mutation::is(Mutation::KeepInboxBudget) {
+            self.shared.inbox_budget.release(active.inbox_charged);
+        }
+        if !mutation::is(Mutation::KeepOutboxBudget) {
+            active.outbox.clear(&self.shared.outbox_budget);
+        }
     }
 }

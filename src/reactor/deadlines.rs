@@ -7,6 +7,7 @@ use super::shard::Phase as BudgetedPhase;
 use crate::config::SlowConsumer;
 use crate::conn::{CloseReason, Deadline, Pause, RefusedReason, TICK_MICROS, Tick, Verdict};
 use crate::io::{Done, Token};
+use crate::mutation::{self, Mutation};
 use crate::proto::Answer;
 
 /// Connections whose memory is asked for together, ahead of looking at them.
@@ -46,7 +47,7 @@ impl Reactor {
             let Core { slots, now, limits, spread, .. } = core;
             let Some(conn) = slots.get(token) else { return };
             let Some((deadline, verdict)) = conn.expire(now.tick, limits, spread) else { break };
-            if judges_silence(verdict) && !has_read {
+            if judges_silence(verdict) && !has_read && !mutation::is(Mutation::SkipLastLook) {
                 has_read = true;
                 if self.read_once_more(token) {
                     continue;
@@ -64,7 +65,9 @@ impl Reactor {
                 return;
             }
         }
-        self.core.arm(token);
+        if !mutation::is(Mutation::SkipRearm) {
+            self.core.arm(token);
+        }
     }
 
     fn carry_out(&mut self, token: Token, verdict: Verdict) {

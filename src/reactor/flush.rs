@@ -9,6 +9,7 @@ use super::core::Core;
 use super::output::{Kept, Touched};
 use crate::conn::{CloseReason, Conn, Frame, NOWHERE, Pause, Phase};
 use crate::io::{Sending, Token};
+use crate::mutation::{self, Mutation};
 use crate::proto::walk_frames;
 
 /// Slices in one vectored write; far below the kernel's 1,024 (`IOV_MAX`).
@@ -181,7 +182,10 @@ impl Core {
             }
         }
         let Some(conn) = self.slots.get(token) else { return };
-        if conn.is_paused_for(Pause::Outbox) && unsent <= self.limits.outbox / 4 {
+        if conn.is_paused_for(Pause::Outbox)
+            && unsent <= self.limits.outbox / 4
+            && !mutation::is(Mutation::LoseOutboxWakeUp)
+        {
             self.drained_outboxes.push(token);
         }
         self.account(token);

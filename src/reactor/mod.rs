@@ -7,6 +7,8 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 mod accept;
+#[cfg(feature = "simulation")]
+pub mod audit;
 mod clock;
 mod closing;
 mod core;
@@ -62,6 +64,9 @@ pub struct Reactor {
     is_stopped: bool,
     /// It has drained, and turns on only for the others.
     is_done: bool,
+    /// The wait that the simulator has been told of ahead.
+    #[cfg(feature = "simulation")]
+    announced: Option<Option<u64>>,
 }
 
 /// What a reactor needs to know to begin.
@@ -102,6 +107,8 @@ impl Reactor {
             accept_again: None,
             is_stopped: false,
             is_done: false,
+            #[cfg(feature = "simulation")]
+            announced: None,
         }
     }
 
@@ -157,6 +164,10 @@ impl Reactor {
 
     /// Microseconds until something is due.
     fn timeout(&mut self) -> Option<u64> {
+        #[cfg(feature = "simulation")]
+        if let Some(announced) = self.announced.take() {
+            return announced;
+        }
         let core = &mut self.core;
         if core.has_work() {
             return Some(0);
