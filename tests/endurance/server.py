@@ -27,7 +27,8 @@ MORE = ["--close-timeout", "2s", "--drain-window", "2s"]
 LONGEST = 12.0
 
 # What a server says of the machine it is on, and not of itself.
-OF_THE_MACHINE = re.compile(r"does not let a thread have its own descriptor table|only \d+ connections fit")
+OF_THE_MACHINE = re.compile(
+    r"does not let a thread have its own descriptor table|only \d+ connections fit|was kept from running")
 
 # Where a listener is in the start line, and where the admin port.
 LISTENS = re.compile(r" listens on (127\.0\.0\.1:\d+); admin on (127\.0\.0\.1:\d+);")
