@@ -1,6 +1,8 @@
 //! The server's namespace, and hosts behind routers that reach it.
 //! Not for the server itself or its peers; this is the ground they stand on.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use crate::netns::{Entered, Namespace, require};
 
 /// Where the server listens, reached over every router.
@@ -73,6 +75,11 @@ impl Host {
     /// Does something on a thread of that host: sockets opened in it are the host's.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.peers().within(work)
+    }
+
+    /// Its address.
+    pub fn address(&self) -> IpAddr {
+        Ipv4Addr::new(10, 78, self.n, 2).into()
     }
 
     /// The router before it.
