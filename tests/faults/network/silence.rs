@@ -173,6 +173,54 @@ fn who_is_not_reached_by_a_backlog_is_reset_by_the_write_deadline() {
     falls_silent(Queue::InOutbox, |host| host.firewall(Way::ToPeers));
 }
 
+/// An ICMP error is a rumour: anyone may have sent it (RFC 5927), and the path may heal.
+#[test]
+fn a_firewall_that_complains_by_icmp_is_a_silence_like_any_other() {
+    for with in ["icmp type host-unreachable", "icmp type port-unreachable"] {
+        falls_silent(Queue::InKernel, |host| host.reject(with));
+    }
+}
+
+#[test]
+fn a_firewall_that_answers_with_resets_ends_connections_at_the_next_packet() {
+    let site = Site::new();
+    let host = site.host(1);
+    let (mut server, baseline) = start(&["--ping-interval", "9s", "--pong-timeout", "9s"]);
+    let crowd = Crowd::gather(&server, host.peers(), "/broadcast", SILENT);
+    host.reject("tcp reset");
+    let watch = Watch::start(&server);
+    Queue::InKernel.fill(&server);
+    let metrics = server.wait_for("the resets", |m| m.closed("peer_reset") >= SILENT as u64);
+    watch.assert_within(&server, Duration::from_secs(1));
+    assert_eq!(metrics.value("ws_connections_active", &[]), 0.0);
+    drop(crowd.halt());
+    aftermath(&mut server, &baseline, Duration::from_secs(20));
+}
+
+/// With its interface the kernel takes away the route: what it still has to send goes nowhere.
+#[test]
+fn a_cable_out_of_the_server_itself_is_a_silence_like_any_other() {
+    falls_silent(Queue::InKernel, Host::unplug_server);
+}
+
+#[test]
+fn half_a_message_of_who_is_cut_is_given_up_with_it() {
+    let site = Site::new();
+    let host = site.host(1);
+    let (mut server, baseline) = start(&[]);
+    let mut peer = host.within(|| RawClient::open(&server, "/echo"));
+    let mut half = frame::header(frame::BINARY, 60_000);
+    half.extend_from_slice(&[0; 30_000]);
+    peer.send(&half);
+    server.wait_for("half a message", |m| m.value("ws_inbox_bytes", &[]) >= 30_000.0);
+    host.unplug();
+    let watch = Watch::start(&server);
+    server.wait_for("the verdict", |m| m.closed("pong_timeout") == 1);
+    watch.assert_within(&server, PING + PONG);
+    drop(peer);
+    aftermath(&mut server, &baseline, Duration::from_secs(20));
+}
+
 /// Where a route is lost, not a firewall set: this needs nothing of the kernel but routing.
 #[test]
 fn who_is_behind_a_black_hole_is_reset_by_the_pong_deadline() {

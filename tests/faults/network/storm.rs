@@ -66,6 +66,30 @@ fn storms_of_resets_pass_beside_healthy_traffic() {
     aftermath(&mut server, &baseline, Duration::from_secs(25));
 }
 
+/// Many are reset while they still stand in the kernel's queue, and are accepted dead.
+#[test]
+fn a_storm_of_resets_before_any_request_leaves_nothing() {
+    let site = Site::new();
+    let (stormy, calm) = (site.host(1), site.host(2));
+    let (mut server, baseline) = start(&[]);
+    let talker = Talker::start(&server, calm.peers());
+    for storm in 1..=STORMS {
+        stormy.within(|| {
+            for _ in 0..STORM {
+                let peer = RawClient::connect(&server);
+                let socket = SockRef::from(peer.stream());
+                socket.set_linger(Some(Duration::ZERO)).expect("an option can be set");
+            }
+        });
+        let all = storm * STORM as u64;
+        server.wait_for("the storm to pass", |m| m.closed("peer_reset") >= all);
+    }
+    assert!(talker.leave() > 0);
+    server.wait_for("the talker to leave", |m| m.closed("peer_gone") == 1);
+    assert_eq!(server.metrics().closed("peer_reset"), STORMS * STORM as u64);
+    aftermath(&mut server, &baseline, GIVE_UP);
+}
+
 #[test]
 fn fifteen_thousand_peers_silent_at_once_are_reset_in_time_and_nobody_else_notices() {
     let limit = pulsewheel::io::descriptors::raise_limit().expect("the limit can be raised");
