@@ -168,6 +168,10 @@ impl EpollDriver {
                 if event.is_read_closed() || event.is_error() {
                     entry.flags |= READ_CLOSED;
                 }
+                if event.is_error() {
+                    // A failure after the end of the peer's stream is told as an end once more.
+                    entry.flags &= !ENDED;
+                }
                 if entry.flags & (PAUSED | READY | ENDED) == 0 {
                     entry.flags |= READY;
                     self.ready.push_back(token);

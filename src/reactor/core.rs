@@ -157,6 +157,21 @@ impl Core {
         self.doomed.push(Doomed { token, reason, reset: reason.resets() });
     }
 
+    /// As [`doom`](Self::doom), for one whose time is up: what its peer's kernel has not taken by
+    /// now is given up too. A mere close would leave it with ours, as an orphan that no deadline of
+    /// ours and no limit of connections sees any more.
+    pub fn doom_overdue(&mut self, token: Token, reason: CloseReason) {
+        let reset = reason.resets() || self.has_undelivered(token);
+        self.doomed.push(Doomed { token, reason, reset });
+    }
+
+    /// Whether bytes that our kernel took are still to be taken by the peer's.
+    pub fn has_undelivered(&mut self, token: Token) -> bool {
+        let Some(conn) = self.slots.get(token) else { return false };
+        let sent = conn.totals().bytes_sent;
+        self.driver.acknowledged(token).is_some_and(|acknowledged| acknowledged.bytes < sent)
+    }
+
     /// Brings the totals up to date with what a connection holds, and lets it rest if it may.
     pub fn account(&mut self, token: Token) {
         let Some(conn) = self.slots.get(token) else { return };

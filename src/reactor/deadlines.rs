@@ -73,7 +73,7 @@ impl Reactor {
             Verdict::Ping => core.queue_ping(token),
             Verdict::Silent => core.doom(token, CloseReason::PongTimeout),
             Verdict::Close(reason) => core.close(token, reason, None),
-            Verdict::Drop(reason) => core.doom(token, reason),
+            Verdict::Drop(reason) => core.doom_overdue(token, reason),
             Verdict::Slow => core.slow(token),
             Verdict::RequestTimeout => {
                 let advice = "the request took too long to arrive";

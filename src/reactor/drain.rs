@@ -116,7 +116,7 @@ impl Core {
                 // Both sides have said goodbye where only the peer's FIN is missing.
                 let reason = conn.reason().filter(|_| conn.phase() == Phase::Lingering);
                 let token = self.slots.token(index);
-                self.doom(token, reason.unwrap_or(CloseReason::DrainDropped));
+                self.doom_overdue(token, reason.unwrap_or(CloseReason::DrainDropped));
                 left -= 1;
             }
             if left == 0 {

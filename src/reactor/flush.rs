@@ -188,14 +188,15 @@ impl Core {
         self.arm(token);
     }
 
-    /// The last byte is with the kernel: shut our side, and go once the peer has done so too.
+    /// The last byte is with the kernel: shut our side, and go once the peer has done so too and
+    /// has taken what it was sent. If it never does, the close deadline sees to it.
     fn linger(&mut self, token: Token) {
         let Some(conn) = self.slots.get(token) else { return };
         let reason = conn.reason().unwrap_or(CloseReason::PeerGone);
         if conn.shut() {
             self.driver.finish(token);
         }
-        if conn.is_peer_done() {
+        if conn.is_peer_done() && !self.has_undelivered(token) {
             self.doom(token, reason);
         }
     }

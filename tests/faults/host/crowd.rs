@@ -3,7 +3,7 @@
 //! Not for peers that answer pings; `harness::Herd` is for those.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
@@ -135,6 +135,14 @@ impl Crowd {
                 // Whoever was closed meanwhile can't, and reading will say so.
                 let _ = peer.stream.write_all(&bytes(n));
             }
+        }
+    }
+
+    /// Everyone ends its side of the stream.
+    pub fn finish(&self) {
+        for peer in &self.peers {
+            // Whoever was reset meanwhile has no side to end.
+            let _ = peer.stream.shutdown(Shutdown::Write);
         }
     }
 

@@ -19,6 +19,7 @@ mod garbage;
 mod killed;
 mod loris;
 mod memory;
+mod orphans;
 mod readers;
 mod signals;
 mod silent;
