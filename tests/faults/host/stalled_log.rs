@@ -18,8 +18,14 @@ use crate::{LATE, alone, kernel};
 const LINES: usize = 24_000;
 const AT_ONCE: usize = 2_000;
 
-const FLAGS: [&str; 6] =
-    ["--log-level", "debug", "--drain-window", "0s", "--close-timeout", "500ms"];
+const FLAGS: [&str; 6] = [
+    "--log-level",
+    "info,pulsewheel::reactor=debug",
+    "--drain-window",
+    "0s",
+    "--close-timeout",
+    "500ms",
+];
 
 /// Has so many connections come and go.
 fn come_and_go(server: &Watched, count: usize) {
