@@ -182,6 +182,32 @@ fn empty_fragments_without_end_gain_neither_time_nor_memory() {
     assert!(flooding.join().expect("it ends") > 100_000);
 }
 
+/// Each ping asks for a pong of its own size.
+#[test]
+fn pings_without_end_from_who_does_not_read_cost_a_bounded_lane() {
+    let flags = ["--write-timeout", "2s", "--reactors", "1"];
+    let server = Server::start(&flags);
+    let peer = RawClient::connect_narrow(&server).upgraded("/echo");
+    let mut other = RawClient::open(&server, "/echo");
+    let resident = server.resident();
+    let until = Instant::now() + PATIENCE;
+    let stream = peer.stream().try_clone().expect("a socket can be cloned");
+    let flooding = std::thread::spawn(move || {
+        flood(&stream, &frame::frame(frame::PING, &[1; 125]).repeat(100), until)
+    });
+    server.wait_for("a pong that waits", |m| m.value("ws_outbox_bytes", &[]) > 0.0);
+    while server.metrics().closed("write_timeout") == 0 {
+        let metrics = server.metrics();
+        let waits = metrics.value("ws_outbox_bytes", &[]);
+        assert!(waits <= 5.0 * 127.0, "{waits} bytes of pongs");
+        assert!(server.resident().saturating_sub(resident) < 4 * MIB);
+        other.expect_echo("served beside it");
+        assert!(Instant::now() < until, "it was never reset");
+    }
+    drop(peer);
+    assert!(flooding.join().expect("it ends") > 100_000);
+}
+
 /// Who occupies all places and says nothing has them until the deadline and no longer.
 #[test]
 fn places_that_are_held_by_silence_come_back_at_the_deadline() {
