@@ -68,12 +68,19 @@ pub mod admin;
 pub mod bench;
 pub mod config;
 pub mod conn;
+#[doc(hidden)]
+pub mod doors;
 pub mod handler;
 pub mod io;
 pub mod logging;
+#[doc(hidden)]
+pub mod mutation;
 pub mod proto;
 pub mod reactor;
 pub mod server;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 
 pub use crate::conn::CloseReason;
 pub use crate::handler::{Connection, Handler, Opening, Reject};

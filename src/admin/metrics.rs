@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::conn::deadline::Deadline;
 use crate::conn::reason::{CloseReason, RefusedReason};
+use crate::io::memory;
 use crate::reactor::shard::{CloseCodes, Counter, Gauge, Histogram, PauseCause, Phase, Shard};
 
 /// The media type of what [`Exposition::render`] writes: OpenMetrics text, which Prometheus asks
@@ -319,6 +320,7 @@ impl Collector for Process {
                 .encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?
                 .encode_gauge(&bytes)?;
         }
+        heap(&mut encoder)?;
         if let Some(spent) = cpu_seconds() {
             let help = "Processor time that the process spent, user and system.";
             encoder
@@ -338,6 +340,26 @@ impl Collector for Process {
             .encode_descriptor("ws_process", help, None, MetricType::Info)?
             .encode_info(&[("pid", pid.as_str()), ("version", version)])
     }
+}
+
+/// What the allocator holds: of resident memory the part that tells a leak (in use) from
+/// fragmentation (free).
+fn heap(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let Some(heap) = memory::heap() else { return Ok(()) };
+    for (name, help, bytes) in [
+        (
+            "process_heap_used",
+            "Bytes allocated from heaps, those in threads' caches included.",
+            heap.used,
+        ),
+        ("process_heap_free", "Bytes of heaps that are free and not given back yet.", heap.free),
+        ("process_heap_mapped", "Bytes of large blocks, each with pages of its own.", heap.mapped),
+    ] {
+        encoder
+            .encode_descriptor(name, help, Some(&Unit::Bytes), MetricType::Gauge)?
+            .encode_gauge(&bytes)?;
+    }
+    Ok(())
 }
 
 /// Resident memory in bytes; `None` where there is no `/proc`.

@@ -1,6 +1,8 @@
 //! The operator's port: metrics, health, readiness, and publishing from outside.
 //! Not the port that WebSocket clients use, and nothing here runs on a reactor's thread.
 
+#[doc(hidden)]
+pub mod door;
 pub mod health;
 pub mod http;
 pub mod metrics;

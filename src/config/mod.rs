@@ -21,6 +21,8 @@ mod address;
 mod check;
 mod command_line;
 mod compare;
+#[doc(hidden)]
+pub mod door;
 mod environment;
 mod error;
 mod fields;

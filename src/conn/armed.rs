@@ -8,6 +8,7 @@
 //! deadline with a shorter span than theirs, and there are no more kinds than room here.
 
 use super::tick::{Tick, Ticks};
+use crate::mutation::{self, Mutation};
 
 /// An entry is never set further ahead than this (ten minutes), so 16 bits name its tick, and
 /// what seems further ahead is an entry that is due and has not been handled yet.
@@ -27,7 +28,7 @@ impl Armed {
     pub fn want(&mut self, now: Tick, deadline: Tick) -> Option<Tick> {
         let ahead = deadline.since(now).clamp(Ticks(1), HORIZON);
         if let Some(earliest) = self.earliest()
-            && distance(now, earliest) <= ahead.0
+            && (distance(now, earliest) <= ahead.0 || mutation::is(Mutation::LeanOnLaterEntry))
         {
             return None;
         }
@@ -70,6 +71,12 @@ impl Armed {
     /// How many entries are outstanding.
     pub fn count(&self) -> usize {
         usize::from(self.count)
+    }
+
+    /// The low halves of their ticks, the latest first.
+    #[cfg(feature = "simulation")]
+    pub fn ticks(&self) -> &[u16] {
+        self.ticks.get(..usize::from(self.count)).unwrap_or(&[])
     }
 
     fn earliest(&self) -> Option<u16> {

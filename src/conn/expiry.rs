@@ -2,6 +2,7 @@
 //! Not for waiting: the wheel looks, this answers.
 
 use super::{CloseReason, Conn, Deadline, Limits, Phase, Spread, TICK_MICROS, Tick, Ticks, flag};
+use crate::mutation::{self, Mutation};
 
 /// What the reactor must do about a deadline that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +30,25 @@ impl Conn {
         let mut earliest = Earliest(None);
         match self.phase {
             Phase::Handshake => {
-                earliest.consider(self.opened.plus(limits.handshake), Deadline::Handshake);
+                let restarts = mutation::is(Mutation::RestartHandshake);
+                let begun = if restarts { self.last_received } else { self.opened };
+                earliest.consider(begun.plus(limits.handshake), Deadline::Handshake);
             }
             Phase::Open => self.open_deadlines(limits, &mut earliest),
+            Phase::Closing if mutation::is(Mutation::PingWhileClosing) => {
+                self.open_deadlines(limits, &mut earliest);
+            }
             Phase::Closing | Phase::Lingering => {}
         }
         if let Some(active) = &self.active {
-            if let Some(oldest) = active.outbox.oldest() {
+            if let Some(oldest) = active.outbox.oldest()
+                && !mutation::is(Mutation::ForgetWriteDeadline)
+            {
                 earliest.consider(oldest.plus(limits.write), Deadline::Write);
             }
-            if let Some(due) = active.close_due {
+            if let Some(due) = active.close_due
+                && !mutation::is(Mutation::ForgetCloseDeadline)
+            {
                 earliest.consider(due, Deadline::Close);
             }
         }
@@ -53,25 +63,37 @@ impl Conn {
             if let Some(tick) = self.active.as_ref().and_then(|active| active.resume_at) {
                 earliest.consider(tick, Deadline::Resume);
             }
-            return;
-        }
-        if self.has(flag::PING_ASKED) {
-            if let Some(pong) = limits.pong {
-                earliest.consider(self.heartbeat.plus(pong), Deadline::Pong);
-            } else if let Some(interval) = limits.ping {
-                earliest.consider(self.heartbeat.plus(interval), Deadline::Ping);
+            if !mutation::is(Mutation::RunClocksWhilePaused) {
+                return;
             }
-        } else if limits.ping.is_some() && !self.has(flag::PING_QUEUED) {
-            earliest.consider(self.heartbeat, Deadline::Ping);
+        }
+        // A ping that the kernel has not taken is neither answered nor followed by another.
+        if !self.has(flag::PING_QUEUED) {
+            self.heartbeat_deadline(limits, earliest);
         }
         if let Some(idle) = limits.idle {
             earliest.consider(self.last_data.plus(idle), Deadline::Idle);
         }
         if let Some(active) = &self.active
             && let Some(partial) = &active.partial
+            && !mutation::is(Mutation::ForgetMessageDeadline)
         {
             let allowed = limits.message.and(ticks_earned(partial.arrived()));
             earliest.consider(active.message_since.plus(allowed), Deadline::Message);
+        }
+    }
+
+    fn heartbeat_deadline(&self, limits: &Limits, earliest: &mut Earliest) {
+        if self.has(flag::PING_ASKED) {
+            if let Some(pong) = limits.pong
+                && !(self.ping_is_behind() && mutation::is(Mutation::ForgetPongBehindBacklog))
+            {
+                earliest.consider(self.heartbeat.plus(pong), Deadline::Pong);
+            } else if let Some(interval) = limits.ping {
+                earliest.consider(self.heartbeat.plus(interval), Deadline::Ping);
+            }
+        } else if limits.ping.is_some() {
+            earliest.consider(self.heartbeat, Deadline::Ping);
         }
     }
 
@@ -145,5 +167,36 @@ impl Earliest {
             Some((best, _)) if !tick.is_before(best) => {}
             _ => self.0 = Some((tick, deadline)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::proto::Peer;
+
+    /// Else it would be asked again and again within one look, and its outbox fill with pings.
+    #[test]
+    fn a_peer_that_reads_nothing_is_asked_once_although_no_pong_is_awaited() {
+        let limits = Limits { pong: None, ..Limits::from(&config::Limits::default()) };
+        let interval = limits.ping.unwrap();
+        let mut spread = Spread::new(1);
+        let mut conn = Conn::new(Peer::UNIX, Tick(0), false);
+        conn.upgraded(0, Tick(0), &limits, &mut spread);
+        let mut now = Tick(0).plus(interval);
+        let asked = Some((Deadline::Ping, Verdict::Ping));
+        assert_eq!(conn.expire(now, &limits, &mut spread), asked);
+        conn.ping_queued();
+        conn.control_is_out(now, 0);
+        now = now.plus(interval);
+        assert_eq!(conn.expire(now, &limits, &mut spread), asked);
+        conn.ping_queued();
+        for _ in 0..10 {
+            now = now.plus(interval);
+            assert_eq!(conn.expire(now, &limits, &mut spread), None);
+        }
+        conn.control_is_out(now, 0);
+        assert_eq!(conn.expire(now.plus(interval), &limits, &mut spread), asked);
     }
 }

@@ -66,7 +66,7 @@ impl Conn {
         if self.has(flag::PING_QUEUED) {
             self.flags &= !flag::PING_QUEUED;
             self.flags |= flag::PING_ASKED | flag::PING_TIMED;
-            self.heartbeat = now;
+            self.heartbeat = self.moving(now);
             self.ping_micros = low(now_micros);
         }
     }

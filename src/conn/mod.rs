@@ -215,6 +215,7 @@ impl Conn {
     /// Bytes came: the peer lives.
     pub fn received(&mut self, bytes: usize, now: Tick, limits: &Limits) {
         self.bytes_received = self.bytes_received.saturating_add(bytes as u64);
+        let now = self.moving(now);
         self.last_received = now;
         if self.has(flag::PING_ASKED) {
             self.flags &= !flag::PING_ASKED;
@@ -279,7 +280,7 @@ impl Conn {
     /// A data message was queued for it.
     #[inline]
     pub fn data_queued(&mut self, now: Tick) {
-        self.last_data = now;
+        self.last_data = self.moving(now);
         self.flags |= flag::SENT_DATA;
     }
 

@@ -11,6 +11,7 @@ use std::io::IoSlice;
 use super::budget::Budget;
 use super::frame::Frame;
 use super::tick::Tick;
+use crate::mutation::{self, Mutation};
 
 /// Pongs waiting for a frame boundary take at most this many bytes; older ones than that need not
 /// be sent (RFC 6455 section 5.5.3 asks only for the most recent). A ping always finds room: there
@@ -220,7 +221,8 @@ impl Outbox {
 
     fn drop_data(&mut self, doomed: impl Fn(&Outbox, &Queued) -> bool, budget: &Budget) -> u64 {
         let mut dropped: u64 = 0;
-        let mut at = usize::from(self.front_sent > 0);
+        let is_partly_written = self.front_sent > 0 && !mutation::is(Mutation::DropPartlyWritten);
+        let mut at = usize::from(is_partly_written);
         while let Some(queued) = self.queue.get(at) {
             if !doomed(self, queued) {
                 break;

@@ -27,6 +27,16 @@ impl Conn {
         was_reading
     }
 
+    /// The time of the clocks that wait for this peer's bytes: while they stand still, when they
+    /// stopped. What happens meanwhile is noted at that time, since resuming moves it on.
+    #[inline]
+    pub(super) fn moving(&self, now: Tick) -> Tick {
+        match &self.active {
+            Some(active) if active.paused != 0 => active.paused_at,
+            _ => now,
+        }
+    }
+
     /// Takes back one reason. True if reading goes on: decode what is held, then turn it on.
     pub fn resume(&mut self, why: Pause, now: Tick) -> bool {
         let Some(active) = &mut self.active else { return false };
@@ -95,5 +105,46 @@ impl Conn {
         let had = self.has(flag::TOKEN_ASIDE);
         self.flags &= !flag::TOKEN_ASIDE;
         had
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::conn::{Deadline, Limits, Spread, Ticks};
+    use crate::proto::Peer;
+
+    const PONG: Ticks = Ticks(100);
+    const IDLE: Ticks = Ticks(5_000);
+
+    fn open() -> (Conn, Limits) {
+        let limits = Limits::from(&config::Limits::default());
+        let limits = Limits { pong: Some(PONG), idle: Some(IDLE), ..limits };
+        let mut conn = Conn::new(Peer::UNIX, Tick(0), false);
+        conn.upgraded(0, Tick(0), &limits, &mut Spread::new(1));
+        (conn, limits)
+    }
+
+    #[test]
+    fn a_ping_that_leaves_during_a_pause_is_awaited_for_its_timeout_after_it_and_no_longer() {
+        let (mut conn, limits) = open();
+        conn.ping_queued();
+        conn.pause(Pause::Outbox, Tick(1_000));
+        conn.control_is_out(Tick(1_900), 0);
+        assert!(conn.resume(Pause::Outbox, Tick(2_000)));
+        assert_eq!(conn.deadline(&limits), Some((Tick(2_000).plus(PONG), Deadline::Pong)));
+    }
+
+    #[test]
+    fn what_comes_and_goes_during_a_pause_counts_as_of_its_end() {
+        let (mut conn, limits) = open();
+        let limits = Limits { ping: None, ..limits };
+        conn.pause(Pause::Mailbox, Tick(1_000));
+        conn.data_queued(Tick(3_900));
+        conn.received(1, Tick(3_900), &limits);
+        assert!(conn.resume(Pause::Mailbox, Tick(4_000)));
+        assert_eq!(conn.last_received(), Tick(4_000));
+        assert_eq!(conn.deadline(&limits), Some((Tick(4_000).plus(IDLE), Deadline::Idle)));
     }
 }

@@ -39,13 +39,30 @@ const LISTENER_GENERATION: u32 = u32::MAX;
 
 /// Wakes a driver from another thread.
 #[derive(Clone, Debug)]
-pub struct Waker(Arc<mio::Waker>);
+pub struct Waker(Means);
+
+#[derive(Clone, Debug)]
+enum Means {
+    Eventfd(Arc<mio::Waker>),
+    #[cfg(feature = "simulation")]
+    Flag(Arc<std::sync::atomic::AtomicBool>),
+}
 
 impl Waker {
     /// Makes the driver's current or next wait return.
     pub fn wake(&self) {
-        // It fails only when the eventfd's counter is full, and then the driver is awake anyway.
-        let _ = self.0.wake();
+        match &self.0 {
+            // It fails only when the eventfd's counter is full, and then the driver is awake anyway.
+            Means::Eventfd(waker) => drop(waker.wake()),
+            #[cfg(feature = "simulation")]
+            Means::Flag(flag) => flag.store(true, std::sync::atomic::Ordering::Relaxed),
+        }
+    }
+
+    /// A waker that raises a flag, for a driver that is simulated.
+    #[cfg(feature = "simulation")]
+    pub fn flag(flag: Arc<std::sync::atomic::AtomicBool>) -> Self {
+        Waker(Means::Flag(flag))
     }
 }
 
@@ -98,7 +115,7 @@ impl EpollDriver {
     /// The descriptor limit, for the most part.
     pub fn new(epoch: Instant) -> io::Result<(Self, Waker)> {
         let poll = Poll::new()?;
-        let waker = Waker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));
+        let waker = Waker(Means::Eventfd(Arc::new(mio::Waker::new(poll.registry(), WAKER)?)));
         let driver = EpollDriver {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -167,6 +184,10 @@ impl EpollDriver {
                 entry.flags |= READABLE;
                 if event.is_read_closed() || event.is_error() {
                     entry.flags |= READ_CLOSED;
+                }
+                if event.is_error() {
+                    // A failure after the end of the peer's stream is told as an end once more.
+                    entry.flags &= !ENDED;
                 }
                 if entry.flags & (PAUSED | READY | ENDED) == 0 {
                     entry.flags |= READY;

@@ -8,6 +8,10 @@ use socket2::Socket;
 
 use crate::proto::Acknowledged;
 
+/// Where `tcpi_state` stands: 8 bits. And the state of a socket that has been reset or given up.
+const STATE: usize = 0;
+const CLOSED: u8 = 7;
+
 /// Where `tcpi_last_ack_recv` stands in the kernel's answer (linux/tcp.h): 32 bits, milliseconds.
 const LAST_ACK: usize = 56;
 
@@ -15,7 +19,7 @@ const LAST_ACK: usize = 56;
 const BYTES_ACKED: usize = 120;
 
 /// What the peer's kernel has acknowledged (`TCP_INFO`, tcp(7)); `None` for a socket that is not
-/// TCP.
+/// TCP, and for one that has failed: its peer will acknowledge nothing more.
 pub(super) fn acknowledged(socket: &Socket) -> Option<Acknowledged> {
     let mut info = [0u8; 256];
     let mut length = info.len() as libc::socklen_t;
@@ -29,7 +33,7 @@ pub(super) fn acknowledged(socket: &Socket) -> Option<Acknowledged> {
             &raw mut length,
         )
     };
-    if failed != 0 || (length as usize) < BYTES_ACKED + 8 {
+    if failed != 0 || (length as usize) < BYTES_ACKED + 8 || info.get(STATE) == Some(&CLOSED) {
         return None;
     }
     let bytes = info.get(BYTES_ACKED..BYTES_ACKED + 8)?.try_into().ok()?;

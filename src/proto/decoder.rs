@@ -9,7 +9,7 @@
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 use super::engine::{Engine, READ_BUFFER};
-use super::frame::{self, CONTROL_LIMIT, CloseFrame, FrameKind, HEADER_LIMIT, Header};
+use super::frame::{self, Allowed, CONTROL_LIMIT, CloseFrame, FrameKind, HEADER_LIMIT, Header};
 use super::{Kind, Message, Violation};
 
 /// The unread part of one received chunk.
@@ -166,11 +166,11 @@ fn whole<'a>(
     input: &mut Input<'a>,
     tools: &mut Tools,
 ) -> Result<Option<Incoming<'a>>, Violation> {
-    let Some(header) = frame::parse(input.bytes)? else {
+    let allowed = Allowed { is_open: false, room: tools.message_limit };
+    let Some(header) = frame::parse(input.bytes, allowed)? else {
         keep_head(partial.get_or_insert_default(), input);
         return Ok(None);
     };
-    check_order(&header, false, 0, tools.message_limit)?;
     let payload = usize::try_from(header.payload).unwrap_or(usize::MAX);
     let is_here = input.bytes.len().saturating_sub(header.length) >= payload;
     match header.kind {
@@ -257,12 +257,12 @@ fn begin_next(
     for (to, from) in joined.iter_mut().skip(before).zip(input.bytes.iter()) {
         *to = *from;
     }
-    let Some(header) = frame::parse(joined.get(..length).unwrap_or_default())? else {
+    let (is_open, bytes) = partial.message.as_ref().map_or((false, 0), |open| (true, open.bytes));
+    let allowed = Allowed { is_open, room: tools.message_limit.saturating_sub(bytes) };
+    let Some(header) = frame::parse(joined.get(..length).unwrap_or_default(), allowed)? else {
         keep_head(partial, input);
         return Ok(false);
     };
-    let (is_open, bytes) = partial.message.as_ref().map_or((false, 0), |open| (true, open.bytes));
-    check_order(&header, is_open, bytes, tools.message_limit)?;
     input.take(header.length.saturating_sub(before));
     partial.head = joined;
     start(partial, header, tools);
@@ -299,29 +299,6 @@ fn keep_head(partial: &mut Partial, input: &mut Input<'_>) {
         *to = *from;
     }
     partial.head_length = partial.head_length.saturating_add(bytes.len());
-}
-
-/// What a header alone can't know: whether a message is open, and how much of it has come.
-fn check_order(
-    header: &Header,
-    is_open: bool,
-    bytes: usize,
-    limit: usize,
-) -> Result<(), Violation> {
-    match header.kind {
-        FrameKind::Control => return Ok(()),
-        FrameKind::Data(_) if is_open => {
-            return Err(Violation::Protocol("new message before the last one ended"));
-        }
-        FrameKind::Continuation if !is_open => {
-            return Err(Violation::Protocol("continuation of no message"));
-        }
-        FrameKind::Data(_) | FrameKind::Continuation => {}
-    }
-    if header.payload > limit.saturating_sub(bytes) as u64 {
-        return Err(Violation::TooBig);
-    }
-    Ok(())
 }
 
 fn opcode(head: &[u8], otherwise: Data) -> OpCode {

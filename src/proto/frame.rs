@@ -39,25 +39,31 @@ pub(super) enum FrameKind {
     Control,
 }
 
+/// What the frames before it leave to a frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowed {
+    /// A message is open: it must be continued before another begins.
+    pub is_open: bool,
+    /// Payload bytes that the message may still have.
+    pub room: usize,
+}
+
 /// Reads a header from the front of `bytes`; `None` until all of it is there.
 ///
-/// Whatever the first two bytes already show is refused then, so that nobody waits for the rest
-/// of a frame that can't be accepted.
+/// Each byte of it is judged when it comes, so that nobody waits for the rest of a frame that
+/// can't be accepted.
 #[inline]
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
+pub(super) fn parse(bytes: &[u8], allowed: Allowed) -> Result<Option<Header>, Violation> {
     let (Some(&first), second) = (bytes.first(), bytes.get(1)) else { return Ok(None) };
-    check_first(first)?;
+    check_first(first, allowed.is_open)?;
     let Some(&second) = second else { return Ok(None) };
     check_second(first, second)?;
+    check_length(bytes, first, second, allowed.room)?;
     let mut cursor = Cursor::new(bytes);
     let Ok(parsed) = FrameHeader::parse(&mut cursor) else {
         return Err(Violation::Protocol("malformed frame header"));
     };
-    let Some((header, payload)) = parsed else {
-        check_length(bytes, second)?;
-        return Ok(None);
-    };
-    check_length(bytes, second)?;
+    let Some((header, payload)) = parsed else { return Ok(None) };
     let Some(mask) = header.mask else {
         return Err(Violation::Protocol("unmasked frame"));
     };
@@ -72,11 +78,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     Ok(Some(Header { fin: header.is_final, kind, mask, payload, length }))
 }
 
-fn check_first(first: u8) -> Result<(), Violation> {
+fn check_first(first: u8, is_open: bool) -> Result<(), Violation> {
     if first & 0x70 != 0 {
         return Err(Violation::Protocol("reserved bit set"));
     }
     match first & 0x0f {
+        0x0 if !is_open => Err(Violation::Protocol("continuation of no message")),
+        0x1 | 0x2 if is_open => Err(Violation::Protocol("new message before the last one ended")),
         0x0..=0x2 => Ok(()),
         0x8..=0xa if first & 0x80 == 0 => Err(Violation::Protocol("fragmented control frame")),
         0x8..=0xa => Ok(()),
@@ -88,24 +96,51 @@ fn check_second(first: u8, second: u8) -> Result<(), Violation> {
     if second & 0x80 == 0 {
         return Err(Violation::Protocol("unmasked frame"));
     }
-    if first & 0x08 != 0 && usize::from(second & 0x7f) > CONTROL_LIMIT {
+    let length = second & 0x7f;
+    if is_control(first) && usize::from(length) > CONTROL_LIMIT {
         return Err(Violation::Protocol("control frame too long"));
+    }
+    if first & 0x0f == 0x8 && length == 1 {
+        return Err(Violation::Protocol("close frame of one byte"));
     }
     Ok(())
 }
 
-/// RFC 6455 section 5.2: the minimal number of bytes, and the top bit of 64 clear.
-fn check_length(bytes: &[u8], second: u8) -> Result<(), Violation> {
-    match (second & 0x7f, bytes) {
-        (126, [_, _, a, b, ..]) if u16::from_be_bytes([*a, *b]) < 126 => {
-            Err(Violation::Protocol("length not in its shortest form"))
-        }
-        (127, [_, _, a, ..]) if a & 0x80 != 0 => Err(Violation::Protocol("length beyond 63 bits")),
-        (127, [_, _, 0, 0, 0, 0, 0, 0, _, _, ..]) => {
-            Err(Violation::Protocol("length not in its shortest form"))
-        }
-        _ => Ok(()),
+fn is_control(first: u8) -> bool {
+    first & 0x08 != 0
+}
+
+/// RFC 6455 section 5.2: the minimal number of bytes, and the top bit of 64 clear. What of the
+/// length is there bounds what it can still become.
+#[inline]
+fn check_length(bytes: &[u8], first: u8, second: u8, room: usize) -> Result<(), Violation> {
+    let (width, shortest) = match second & 0x7f {
+        126 => (2, 126),
+        127 => (8, 65_536),
+        // A control frame's length has been judged, and is no part of a message.
+        _ if is_control(first) => return Ok(()),
+        length if usize::from(length) > room => return Err(Violation::TooBig),
+        _ => return Ok(()),
+    };
+    if shortest > room as u128 {
+        return Err(Violation::TooBig);
     }
+    let mut least = 0_u128;
+    let mut unknown = 0_u128;
+    for at in (2..).take(width) {
+        least = least << 8 | u128::from(bytes.get(at).copied().unwrap_or(0));
+        unknown = unknown << 8 | if at < bytes.len() { 0 } else { 0xff };
+    }
+    if (least | unknown) < shortest {
+        return Err(Violation::Protocol("length not in its shortest form"));
+    }
+    if least >= 1 << 63 {
+        return Err(Violation::Protocol("length beyond 63 bits"));
+    }
+    if least > room as u128 {
+        return Err(Violation::TooBig);
+    }
+    Ok(())
 }
 
 /// XORs `payload` with `mask`, starting `offset` bytes into the frame (RFC 6455 section 5.3).
@@ -201,8 +236,11 @@ pub(crate) fn walk_frames(mut bytes: &[u8]) -> impl Iterator<Item = (usize, bool
 mod tests {
     use super::*;
 
+    const OUTSIDE: Allowed = Allowed { is_open: false, room: 1 << 20 };
+    const INSIDE: Allowed = Allowed { is_open: true, room: 1 << 20 };
+
     fn refused(bytes: &[u8]) -> bool {
-        matches!(parse(bytes), Err(Violation::Protocol(_)))
+        matches!(parse(bytes, OUTSIDE), Err(Violation::Protocol(_)))
     }
 
     #[test]
@@ -214,20 +252,37 @@ mod tests {
         assert!(refused(&[0x81, 0x05]), "unmasked, before the payload");
         assert!(refused(&[0x89, 0xfe]), "ping of 126 bytes, before its length");
         assert!(refused(&[0x82, 0xfe, 0, 125]), "two-byte length for 125");
-        assert!(
-            refused(&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]),
-            "eight-byte length for 65535"
-        );
+        assert!(refused(&[0x82, 0xff, 0, 0, 0, 0, 0, 0]), "eight-byte length below 65536");
         assert!(refused(&[0x82, 0xff, 0x80]), "64th bit");
+        assert!(refused(&[0x88, 0x81]), "close frame of one byte");
+        assert!(refused(&[0x80]), "continuation of nothing, on the first byte");
+        for first in [0x01, 0x82] {
+            assert!(matches!(parse(&[first], INSIDE), Err(Violation::Protocol(_))));
+        }
+        assert!(matches!(parse(&[0x80], INSIDE), Ok(None)));
+    }
+
+    #[test]
+    fn a_length_is_too_big_as_soon_as_it_can_only_be() {
+        let is_too_big = |bytes: &[u8], room| {
+            matches!(parse(bytes, Allowed { room, ..OUTSIDE }), Err(Violation::TooBig))
+        };
+        assert!(is_too_big(&[0x82, 0x8b], 10) && !is_too_big(&[0x82, 0x8a], 10));
+        assert!(is_too_big(&[0x82, 0xfe, 0x01], 255) && !is_too_big(&[0x82, 0xfe, 0x01], 256));
+        let length = [0x82, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0x01];
+        assert!(is_too_big(&length, 1 << 20) && !is_too_big(&length[..9], 1 << 20));
+        assert!(is_too_big(&[0x82, 0xff, 0x7f], 1 << 40));
+        assert!(is_too_big(&[0x82, 0xfe], 125) && is_too_big(&[0x82, 0xff], 65_535));
+        assert!(!is_too_big(&[0x89, 0x8b], 10), "a control frame is no part of a message");
     }
 
     #[test]
     fn a_header_is_read_once_it_is_whole() {
         let whole = [0x82, 0xfe, 0x01, 0x00, 0, 0, 0, 0];
         for cut in 0..whole.len() {
-            assert!(parse(&whole[..cut]).unwrap().is_none());
+            assert!(parse(&whole[..cut], OUTSIDE).unwrap().is_none());
         }
-        let header = parse(&whole).unwrap().unwrap();
+        let header = parse(&whole, OUTSIDE).unwrap().unwrap();
         assert_eq!((header.payload, header.length, header.mask), (256, 8, [0; 4]));
     }
 

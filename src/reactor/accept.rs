@@ -5,6 +5,7 @@ use super::core::Core;
 use super::{ACCEPT_REST, Reactor};
 use crate::conn::{CloseReason, Conn, RefusedReason, Tick, Ticks};
 use crate::io::Accepting;
+use crate::mutation::{self, Mutation};
 use crate::proto::{Answer, Peer};
 
 /// Connections beyond the limit that may be in the slab at once, to be answered in good order;
@@ -103,7 +104,9 @@ impl Reactor {
             Accepting::Starved => {
                 if self.accept_again.is_some_and(|tick: Tick| tick.has_come(core.now.tick)) {
                     self.accept_again = None;
-                    core.driver.resume_accepting();
+                    if !mutation::is(Mutation::StayStarved) {
+                        core.driver.resume_accepting();
+                    }
                 }
             }
             Accepting::On => {

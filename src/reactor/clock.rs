@@ -6,6 +6,7 @@
 //! taken out of its clock: each deadline moves by as much.
 
 use crate::conn::{TICK_MICROS, Tick};
+use crate::mutation::{self, Mutation};
 
 /// A turn that comes later than it should by more than this was kept from running.
 const STALL_MICROS: u64 = 500_000;
@@ -45,9 +46,16 @@ impl Clock {
         // When in the wait it began can't be known, so the wait counts as lost too: its end is the
         // very deadline that nobody had the time to meet. But not all of it: turns that are all
         // long must not stop the clock, and with it every drain.
-        let stalled = (late > STALL_MICROS).then(|| passed - STALL_MICROS);
+        let is_stall = late > STALL_MICROS && !mutation::is(Mutation::ForgetRebasing);
+        let stalled = is_stall.then(|| passed - STALL_MICROS);
         self.lost += stalled.unwrap_or(0);
         (self.now(self.last), stalled)
+    }
+
+    /// Microseconds that were taken out.
+    #[cfg(feature = "simulation")]
+    pub fn lost(&self) -> u64 {
+        self.lost
     }
 
     fn now(&self, real: u64) -> Now {

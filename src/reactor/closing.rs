@@ -3,11 +3,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use http::StatusCode;
+
 use super::Reactor;
 use super::core::Core;
-use crate::conn::{CloseReason, Conn, NOWHERE, Phase, TICK_MICROS};
+use crate::conn::{CloseReason, Conn, NOWHERE, Phase, RefusedReason, TICK_MICROS};
 use crate::io::{Ending, Token};
-use crate::proto::{Incoming, Input, close_frame};
+use crate::mutation::{self, Mutation};
+use crate::proto::{Answer, Incoming, Input, close_frame};
 
 impl Core {
     /// Closes in good order: a close frame behind what is queued, then the peer's is awaited.
@@ -111,6 +114,12 @@ impl Core {
             (Ending::Finished, Phase::Lingering) => {
                 self.output.mark(token, &mut conn.output);
             }
+            // Who sent the half of a request may still read why it came to nothing.
+            (Ending::Finished, Phase::Handshake) if conn.totals().bytes_received > 0 => {
+                let answer =
+                    Answer::new(StatusCode::BAD_REQUEST, "the request ended in its middle");
+                self.refuse(token, RefusedReason::BadRequest, &answer, false);
+            }
             (Ending::Finished, Phase::Handshake) => {
                 self.doom(token, reason.unwrap_or(CloseReason::PeerGone));
             }
@@ -159,12 +168,23 @@ impl Reactor {
         for doomed in std::mem::take(&mut self.core.doomed) {
             let core = &mut self.core;
             let token = doomed.token;
-            let Some(mut conn) = core.slots.remove(token) else { continue };
+            let Some(mut conn) = core.slots.remove(token) else {
+                if mutation::is(Mutation::FreeTwice) {
+                    core.shared.leave();
+                }
+                continue;
+            };
             if doomed.reset {
                 core.driver.reset(token);
-            } else {
+            } else if !mutation::is(Mutation::FreeWithoutClosing) {
                 core.driver.close(token);
             }
+            #[cfg(feature = "simulation")]
+            core.graves.push(super::audit::Grave {
+                token,
+                peer: conn.peer(),
+                reason: doomed.reason,
+            });
             core.unaccount(token.index, &mut conn);
             if conn.is_surplus() {
                 core.surplus -= 1;
@@ -193,7 +213,9 @@ impl Reactor {
             core.spread.forget(tick, core.now.tick);
         }
         core.shard.close_code(Some(conn.close_code).filter(|code| *code != 0));
-        core.leave(conn.route, conn.member);
+        if !mutation::is(Mutation::ForgetLeaving) {
+            core.leave(conn.route, conn.member);
+        }
         let Some(service) = self.services.get_mut(usize::from(conn.route)) else { return };
         let (peer, state) = (conn.peer(), conn.state);
         let outcome = catch_unwind(AssertUnwindSafe(|| service.close(peer, state, reason)));

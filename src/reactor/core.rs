@@ -14,6 +14,7 @@ use super::slots::Slots;
 use super::wheel::Wheel;
 use crate::conn::{CloseReason, Conn, Limits, Spread, Tick};
 use crate::io::{Driver, Token};
+use crate::mutation::{self, Mutation};
 use crate::proto::Tools;
 
 /// A connection that this turn ends.
@@ -68,6 +69,9 @@ pub(super) struct Core {
     pub is_past_drain: bool,
     /// Set while a drain is on: how its connections have ended.
     pub drained: Option<drain::Tally>,
+    /// Who has left, for the simulator.
+    #[cfg(feature = "simulation")]
+    pub graves: Vec<super::audit::Grave>,
 }
 
 impl Core {
@@ -111,6 +115,8 @@ impl Core {
             starved: None,
             is_past_drain: false,
             drained: None,
+            #[cfg(feature = "simulation")]
+            graves: Vec::new(),
         }
     }
 
@@ -135,6 +141,8 @@ impl Core {
         let Some((tick, _)) = conn.deadline(&self.limits) else { return };
         if let Some(tick) = conn.armed.want(self.now.tick, tick) {
             self.wheel.insert(token.index, tick);
+        } else if mutation::is(Mutation::LeaveWheelEntry) {
+            self.wheel.insert(token.index, tick);
         }
     }
 
@@ -155,6 +163,21 @@ impl Core {
     /// Has a connection end with this turn; the first reason counts.
     pub fn doom(&mut self, token: Token, reason: CloseReason) {
         self.doomed.push(Doomed { token, reason, reset: reason.resets() });
+    }
+
+    /// As [`doom`](Self::doom), for one whose time is up: what its peer's kernel has not taken by
+    /// now is given up too. A mere close would leave it with ours, as an orphan that no deadline of
+    /// ours and no limit of connections sees any more.
+    pub fn doom_overdue(&mut self, token: Token, reason: CloseReason) {
+        let reset = reason.resets() || self.has_undelivered(token);
+        self.doomed.push(Doomed { token, reason, reset });
+    }
+
+    /// Whether bytes that our kernel took are still to be taken by the peer's.
+    pub fn has_undelivered(&mut self, token: Token) -> bool {
+        let Some(conn) = self.slots.get(token) else { return false };
+        let sent = conn.totals().bytes_sent;
+        self.driver.acknowledged(token).is_some_and(|acknowledged| acknowledged.bytes < sent)
     }
 
     /// Brings the totals up to date with what a connection holds, and lets it rest if it may.
@@ -188,7 +211,11 @@ impl Core {
         let [outbox, inbox] = &mut active.ranks;
         self.outboxes.change(index, outbox, active.outbox_counted, 0);
         self.inboxes.change(index, inbox, active.inbox_charged, 0);
-        self.shared.inbox_budget.release(active.inbox_charged);
-        active.outbox.clear(&self.shared.outbox_budget);
+        if !mutation::is(Mutation::KeepInboxBudget) {
+            self.shared.inbox_budget.release(active.inbox_charged);
+        }
+        if !mutation::is(Mutation::KeepOutboxBudget) {
+            active.outbox.clear(&self.shared.outbox_budget);
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::shard::Phase as BudgetedPhase;
 use crate::config::SlowConsumer;
 use crate::conn::{CloseReason, Deadline, Pause, RefusedReason, TICK_MICROS, Tick, Verdict};
 use crate::io::{Done, Token};
+use crate::mutation::{self, Mutation};
 use crate::proto::Answer;
 
 /// Connections whose memory is asked for together, ahead of looking at them.
@@ -46,7 +47,7 @@ impl Reactor {
             let Core { slots, now, limits, spread, .. } = core;
             let Some(conn) = slots.get(token) else { return };
             let Some((deadline, verdict)) = conn.expire(now.tick, limits, spread) else { break };
-            if judges_silence(verdict) && !has_read {
+            if judges_silence(verdict) && !has_read && !mutation::is(Mutation::SkipLastLook) {
                 has_read = true;
                 if self.read_once_more(token) {
                     continue;
@@ -64,7 +65,9 @@ impl Reactor {
                 return;
             }
         }
-        self.core.arm(token);
+        if !mutation::is(Mutation::SkipRearm) {
+            self.core.arm(token);
+        }
     }
 
     fn carry_out(&mut self, token: Token, verdict: Verdict) {
@@ -73,7 +76,7 @@ impl Reactor {
             Verdict::Ping => core.queue_ping(token),
             Verdict::Silent => core.doom(token, CloseReason::PongTimeout),
             Verdict::Close(reason) => core.close(token, reason, None),
-            Verdict::Drop(reason) => core.doom(token, reason),
+            Verdict::Drop(reason) => core.doom_overdue(token, reason),
             Verdict::Slow => core.slow(token),
             Verdict::RequestTimeout => {
                 let advice = "the request took too long to arrive";

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Reactor;
 use super::core::Core;
 use crate::conn::{CloseReason, Phase, Tick, Ticks};
+use crate::mutation::{self, Mutation};
 
 /// Connections asked to go in one turn.
 const BATCH: u64 = 1024;
@@ -84,7 +85,7 @@ impl Reactor {
             let index = drain.next;
             drain.next += 1;
             let is_open = core.slots.at(index).is_some_and(|conn| conn.phase() == Phase::Open);
-            if is_open {
+            if is_open && !mutation::is(Mutation::DrainWithoutClosing) {
                 core.close(core.slots.token(index), CloseReason::Draining, None);
                 drain.asked += 1;
             }
@@ -116,7 +117,7 @@ impl Core {
                 // Both sides have said goodbye where only the peer's FIN is missing.
                 let reason = conn.reason().filter(|_| conn.phase() == Phase::Lingering);
                 let token = self.slots.token(index);
-                self.doom(token, reason.unwrap_or(CloseReason::DrainDropped));
+                self.doom_overdue(token, reason.unwrap_or(CloseReason::DrainDropped));
                 left -= 1;
             }
             if left == 0 {

@@ -11,6 +11,7 @@ use super::shard::Phase as BudgetedPhase;
 use crate::config;
 use crate::conn::{Bucket, Frame, Limits, NOWHERE, Pause};
 use crate::io::Token;
+use crate::mutation::{self, Mutation};
 use crate::proto::{Kind, encode_into, frame_length};
 
 /// Deliveries in one turn, after which mail waits for the next one. A single fan-out is never cut.
@@ -148,7 +149,12 @@ impl Reactor {
             };
             core.shard.mailbox_messages.increment();
             match mail {
-                Mail::Publish(fanout) => deliveries += core.deliver(fanout),
+                Mail::Publish(fanout) => {
+                    if mutation::is(Mutation::DeliverTwice) {
+                        core.deliver(Arc::clone(&fanout));
+                    }
+                    deliveries += core.deliver(fanout);
+                }
                 Mail::Reload(limits) => {
                     core.reload(&limits);
                 }

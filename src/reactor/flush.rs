@@ -9,6 +9,7 @@ use super::core::Core;
 use super::output::{Kept, Touched};
 use crate::conn::{CloseReason, Conn, Frame, NOWHERE, Pause, Phase};
 use crate::io::{Sending, Token};
+use crate::mutation::{self, Mutation};
 use crate::proto::walk_frames;
 
 /// Slices in one vectored write; far below the kernel's 1,024 (`IOV_MAX`).
@@ -181,21 +182,25 @@ impl Core {
             }
         }
         let Some(conn) = self.slots.get(token) else { return };
-        if conn.is_paused_for(Pause::Outbox) && unsent <= self.limits.outbox / 4 {
+        if conn.is_paused_for(Pause::Outbox)
+            && unsent <= self.limits.outbox / 4
+            && !mutation::is(Mutation::LoseOutboxWakeUp)
+        {
             self.drained_outboxes.push(token);
         }
         self.account(token);
         self.arm(token);
     }
 
-    /// The last byte is with the kernel: shut our side, and go once the peer has done so too.
+    /// The last byte is with the kernel: shut our side, and go once the peer has done so too and
+    /// has taken what it was sent. If it never does, the close deadline sees to it.
     fn linger(&mut self, token: Token) {
         let Some(conn) = self.slots.get(token) else { return };
         let reason = conn.reason().unwrap_or(CloseReason::PeerGone);
         if conn.shut() {
             self.driver.finish(token);
         }
-        if conn.is_peer_done() {
+        if conn.is_peer_done() && !self.has_undelivered(token) {
             self.doom(token, reason);
         }
     }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::config;
 use crate::conn::Frame;
 use crate::io::Waker;
+use crate::mutation::{self, Mutation};
 
 /// What a fan-out takes besides its bytes: itself, its places in mailboxes, and allocations. A
 /// message of two bytes is mostly that.
@@ -189,7 +190,7 @@ impl Mailboxes {
         }
         let was_notified = std::mem::replace(&mut queue.is_notified, true);
         drop(queue);
-        if !was_notified {
+        if !was_notified && !mutation::is(Mutation::LoseMailWakeUp) {
             mailbox.waker.wake();
         }
         is_full
@@ -199,7 +200,9 @@ impl Mailboxes {
     pub fn take(&self, reactor: usize) -> Option<Mail> {
         let mailbox = self.boxes.get(reactor)?;
         let mut queue = mailbox.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mail) = queue.mail.pop_front() else {
+        let is_stack = mutation::is(Mutation::DeliverOutOfOrder);
+        let next = if is_stack { queue.mail.pop_back() } else { queue.mail.pop_front() };
+        let Some(mail) = next else {
             queue.is_notified = false;
             // What a burst needed is not kept.
             queue.mail.shrink_to(64);

@@ -7,6 +7,8 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 mod accept;
+#[cfg(feature = "simulation")]
+pub mod audit;
 mod clock;
 mod closing;
 mod core;
@@ -47,6 +49,10 @@ use crate::io::{Accepting, Done, Driver};
 /// How long accepting rests after descriptors ran out, in ticks (100 ms).
 const ACCEPT_REST: u32 = 10;
 
+/// Things received, of 64 KiB at most each, between two looks at the process-wide budgets: a turn
+/// receives from a thousand peers, and could by itself take in more than any budget has.
+const RELIEVED_AFTER: u32 = 32;
+
 /// A thread's share of the server: its connections, and the services that its routes lead to.
 pub struct Reactor {
     core: Core,
@@ -58,6 +64,9 @@ pub struct Reactor {
     is_stopped: bool,
     /// It has drained, and turns on only for the others.
     is_done: bool,
+    /// The wait that the simulator has been told of ahead.
+    #[cfg(feature = "simulation")]
+    announced: Option<Option<u64>>,
 }
 
 /// What a reactor needs to know to begin.
@@ -98,6 +107,8 @@ impl Reactor {
             accept_again: None,
             is_stopped: false,
             is_done: false,
+            #[cfg(feature = "simulation")]
+            announced: None,
         }
     }
 
@@ -153,6 +164,10 @@ impl Reactor {
 
     /// Microseconds until something is due.
     fn timeout(&mut self) -> Option<u64> {
+        #[cfg(feature = "simulation")]
+        if let Some(announced) = self.announced.take() {
+            return announced;
+        }
         let core = &mut self.core;
         if core.has_work() {
             return Some(0);
@@ -190,10 +205,15 @@ impl Reactor {
 
     /// What the driver has done: connections accepted, bytes received, sends completed.
     fn receive(&mut self) {
+        let mut handled = 0;
         while let Some(done) = self.core.driver.next() {
             self.handle(done);
             if self.core.output.is_full() {
                 self.core.flush();
+            }
+            handled += 1;
+            if handled % RELIEVED_AFTER == 0 {
+                self.core.relieve();
             }
         }
         let (accepts, reads) = self.core.driver.left_over();

@@ -7,6 +7,7 @@ use crate::config::SlowConsumer;
 use crate::conn::{CloseReason, Frame, Phase};
 use crate::handler::Outlet;
 use crate::io::Token;
+use crate::mutation::{self, Mutation};
 use crate::proto::{Kind, Message, PING_FRAME, Peer, encode_into, frame_length};
 
 /// A connection's output of one turn is written ahead of the flush phase from here on, in bytes.
@@ -63,6 +64,9 @@ impl Core {
             return Some(false);
         }
         let unsent = conn.active().map_or(0, |active| active.outbox.bytes());
+        if mutation::is(Mutation::ForgetOutboxBound) {
+            return Some(unsent > 0);
+        }
         if unsent + waiting + length <= self.limits.outbox || unsent + waiting == 0 {
             return Some(unsent > 0);
         }

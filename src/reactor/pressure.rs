@@ -7,10 +7,14 @@
 
 use super::core::Core;
 use crate::conn::{Budget, CloseReason, Phase, RefusedReason};
+use crate::mutation::{self, Mutation};
 
 impl Core {
     /// After the flush, when what the kernel would take is gone: sheds if memory is short.
     pub fn relieve(&mut self) {
+        if mutation::is(Mutation::ShedNothing) {
+            return;
+        }
         if self.shared.outbox_budget.is_overspent() {
             self.shed_outboxes();
         }

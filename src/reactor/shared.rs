@@ -99,6 +99,12 @@ impl Shared {
         self.done.load(Ordering::Relaxed) >= self.mailboxes.reactors()
     }
 
+    /// Connections that are counted as open.
+    #[cfg(feature = "simulation")]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// True while as many connections are open as may be.
     pub fn is_full(&self) -> bool {
         self.connections.load(Ordering::Relaxed) >= self.max_connections

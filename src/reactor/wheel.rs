@@ -11,6 +11,7 @@ use std::time::Duration;
 use hierarchical_hash_wheel_timer::wheels::quad_wheel::QuadWheelWithOverflow;
 
 use crate::conn::{Tick, Ticks};
+use crate::mutation::{self, Mutation};
 
 /// Entries lie less than this many ticks ahead (see `conn::Armed`), so a bit for each names it.
 const SPAN: usize = 1 << 16;
@@ -29,6 +30,9 @@ pub struct Wheel {
     /// none. A slot need not be looked at then, and with very many connections to look is to wait
     /// for memory.
     void: Vec<u16>,
+    /// The ticks of each slot's entries, for the simulator: the crate's wheel can't be looked into.
+    #[cfg(feature = "simulation")]
+    ledger: Vec<Vec<Tick>>,
 }
 
 impl Wheel {
@@ -44,6 +48,8 @@ impl Wheel {
             fired: VecDeque::new(),
             entries: 0,
             void: Vec::new(),
+            #[cfg(feature = "simulation")]
+            ledger: Vec::new(),
         }
     }
 
@@ -55,6 +61,8 @@ impl Wheel {
         let delay = Duration::from_millis(u64::from(ahead));
         if self.wheel.insert_with_delay(slot, delay).is_ok() {
             self.entries += 1;
+            #[cfg(feature = "simulation")]
+            self.note(slot, tick);
             let (word, bit) = place(tick);
             if let Some(word) = self.coming.get_mut(word) {
                 *word |= bit;
@@ -115,6 +123,8 @@ impl Wheel {
             let (tick, slots) = self.fired.front_mut()?;
             if let Some(slot) = slots.pop() {
                 self.entries -= 1;
+                #[cfg(feature = "simulation")]
+                strike(&mut self.ledger, slot, *tick);
                 let void = self.void.get_mut(slot as usize);
                 if let Some(void) = void.filter(|void| **void != 0 && **void == tick.0 as u16) {
                     *void = 0;
@@ -132,12 +142,32 @@ impl Wheel {
             return Some(Ticks(0));
         }
         let ahead = self.next_ahead()?;
+        let ahead = if mutation::is(Mutation::Oversleep) { ahead + 25 } else { ahead };
         Some(self.at.plus(Ticks(ahead)).since(now))
     }
 
     /// Entries in the wheel, fired ones included.
     pub fn entries(&self) -> u64 {
         self.entries
+    }
+
+    #[cfg(feature = "simulation")]
+    fn note(&mut self, slot: u32, tick: Tick) {
+        let at = slot as usize;
+        if self.ledger.len() <= at {
+            self.ledger.resize(at + 1, Vec::new());
+        }
+        self.ledger.get_mut(at).into_iter().for_each(|ticks| ticks.push(tick));
+    }
+
+    /// The ticks of a slot's entries, without one that is to be passed over.
+    #[cfg(feature = "simulation")]
+    pub fn entries_of(&self, slot: u32) -> Vec<Tick> {
+        let mut ticks = self.ledger.get(slot as usize).cloned().unwrap_or_default();
+        let void = self.void.get(slot as usize).copied().unwrap_or(0);
+        let passed_over = ticks.iter().position(|tick| void != 0 && tick.0 as u16 == void);
+        passed_over.map(|at| ticks.swap_remove(at));
+        ticks
     }
 
     /// Ticks from `at` to the next one with a bit: the rest of its word, then word by word.
@@ -158,6 +188,12 @@ impl Wheel {
         }
         None
     }
+}
+
+#[cfg(feature = "simulation")]
+fn strike(ledger: &mut [Vec<Tick>], slot: u32, tick: Tick) {
+    let Some(ticks) = ledger.get_mut(slot as usize) else { return };
+    ticks.iter().position(|at| *at == tick).map(|at| ticks.swap_remove(at));
 }
 
 fn place(tick: Tick) -> (usize, u64) {

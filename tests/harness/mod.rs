@@ -24,6 +24,7 @@ pub mod server;
 
 use std::time::{Duration, Instant};
 
+pub use admin::ask;
 pub use embedded::Embedded;
 pub use frame::Frame;
 pub use herd::Herd;

@@ -18,6 +18,7 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_pulsewheel");
 pub struct Server {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    gate: Arc<Mutex<()>>,
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
 }
@@ -54,8 +55,9 @@ impl Server {
         command.args(flags).env_remove("RUST_LOG").stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server can be run");
         let log = Arc::new(Mutex::new(Vec::new()));
-        keep_log(child.stderr.take().expect("it is piped"), Arc::clone(&log));
-        let mut server = Server { child, log, addresses: Vec::new(), admin: None };
+        let gate = Arc::new(Mutex::new(()));
+        keep_log(child.stderr.take().expect("it is piped"), Arc::clone(&log), Arc::clone(&gate));
+        let mut server = Server { child, log, gate, addresses: Vec::new(), admin: None };
         wait_until("the server's start", || {
             let status = server.child.try_wait().expect("a child can be waited for");
             assert!(status.is_none(), "the server ended: {status:?} {:?}", server.log());
@@ -101,6 +103,12 @@ impl Server {
     /// What it has written to standard error so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("no reader panics").clone()
+    }
+
+    /// A gate that is shut while it is locked: nobody then reads the server's standard error, and
+    /// the pipe fills.
+    pub fn log_gate(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.gate)
     }
 
     /// Waits for a log line that contains `text`.
@@ -220,9 +228,14 @@ pub fn scratch_path(extension: &str) -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-fn keep_log(stderr: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) {
+fn keep_log(
+    stderr: impl Read + Send + 'static,
+    log: Arc<Mutex<Vec<String>>>,
+    gate: Arc<Mutex<()>>,
+) {
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            drop(gate.lock());
             log.lock().expect("no reader panics").push(line);
         }
     });

@@ -5,6 +5,9 @@ use super::*;
 /// Every name that dashboards and scripts rely on, as it stands in the text.
 const NAMES: &[&str] = &[
     "process_cpu_seconds_total",
+    "process_heap_free_bytes",
+    "process_heap_mapped_bytes",
+    "process_heap_used_bytes",
     "process_resident_memory_bytes",
     "process_start_time_seconds",
     "ws_accept_paused",
@@ -158,6 +161,7 @@ fn the_process_is_named_and_its_use_of_the_machine_told() {
     assert!(text.contains(&info), "{text}");
     assert!(resident_bytes().is_some_and(|bytes| bytes > 100_000));
     assert!(cpu_seconds().is_some());
+    assert!(!text.contains("\nprocess_heap_used_bytes 0\n"), "a process without a heap");
 }
 
 #[test]

@@ -1,0 +1,158 @@
+//! Ends that the network cuts short: close frames, FINs and answers that never arrive.
+//! Not for connections that were open when it failed; see `silence`.
+
+use std::time::{Duration, Instant};
+
+use crate::aftermath::aftermath;
+use crate::crowd::Crowd;
+use crate::harness::{RawClient, SLACK, Server, frame, wait_until};
+use crate::site::{Site, Way};
+use crate::sockets::{self, State};
+use crate::{CLOSE, GIVE_UP, WRITE, start};
+
+/// The peer has our close frame and our FIN; only its own FIN is lost.
+#[test]
+fn a_lost_fin_is_waited_for_as_long_as_the_close_deadline_says() {
+    let site = Site::new();
+    let host = site.host(1);
+    let (mut server, baseline) = start(&[]);
+    let before = server.metrics().closed("peer_closed");
+    let mut peer = host.within(|| RawClient::open(&server, "/echo"));
+    peer.send(&frame::close(1000, "goodbye"));
+    peer.next_close(1000);
+    host.unplug();
+    let since = Instant::now();
+    drop(peer);
+    server.wait_for("the end", |m| m.closed("peer_closed") == before + 1);
+    assert!(since.elapsed() <= CLOSE + SLACK, "after {:?}", since.elapsed());
+    aftermath(&mut server, &baseline, GIVE_UP);
+}
+
+/// Our close frame and FIN are lost. The slot is free after the close deadline; what the kernel
+/// then still tries to deliver is gone when `TCP_USER_TIMEOUT` says.
+#[test]
+fn a_lost_answer_to_a_close_frame_leaves_no_orphan_beyond_its_deadline() {
+    let site = Site::new();
+    let host = site.host(1);
+    let (mut server, baseline) = start(&[]);
+    let before = server.metrics().closed("peer_closed");
+    let mut peer = host.within(|| RawClient::open(&server, "/echo"));
+    host.firewall(Way::ToPeers);
+    peer.send(&frame::close(1000, "goodbye"));
+    let since = Instant::now();
+    server.wait_for("the end", |m| m.closed("peer_closed") == before + 1);
+    assert!(since.elapsed() <= CLOSE + SLACK, "after {:?}", since.elapsed());
+    aftermath(&mut server, &baseline, GIVE_UP.saturating_sub(since.elapsed()));
+    drop(peer);
+}
+
+#[test]
+fn a_close_of_ours_that_is_not_heard_is_dropped_by_the_close_deadline() {
+    let site = Site::new();
+    let host = site.host(1);
+    let quiet = ["--ping-interval", "off", "--pong-timeout", "off", "--idle-timeout", "2s"];
+    let (mut server, baseline) = start(&quiet);
+    let peer = host.within(|| RawClient::open(&server, "/echo"));
+    host.unplug();
+    let since = Instant::now();
+    let metrics = server.wait_for("the drop", |m| m.closed("close_timeout") == 1);
+    let limit = Duration::from_secs(2) + CLOSE + SLACK;
+    assert!(since.elapsed() <= limit, "after {:?}", since.elapsed());
+    assert_eq!(metrics.expired("idle"), 1);
+    let left = sockets::connections(server.pid(), &[server.address().port()]);
+    let left: Vec<_> = left.iter().filter(|it| it.state != State::TimeWait).collect();
+    assert!(left.is_empty(), "it is reset: nothing stays in the kernel: {left:?}");
+    drop(peer);
+    aftermath(&mut server, &baseline, GIVE_UP);
+}
+
+#[test]
+fn half_a_request_of_a_host_that_is_unplugged_ends_with_the_handshake_deadline() {
+    let site = Site::new();
+    let host = site.host(1);
+    let (mut server, baseline) = start(&[]);
+    let mut peers: Vec<_> = (0..20).map(|_| host.within(|| RawClient::connect(&server))).collect();
+    for peer in &mut peers {
+        peer.send(b"GET /echo HTTP/1.1\r\nHost: a\r\n");
+    }
+    host.unplug();
+    let since = Instant::now();
+    server.wait_for("the end of all", |m| m.closed("handshake_timeout") == 20);
+    let limit = Duration::from_secs(2) + CLOSE + SLACK;
+    assert!(since.elapsed() <= limit, "after {:?}", since.elapsed());
+    drop(peers);
+    aftermath(&mut server, &baseline, GIVE_UP);
+}
+
+/// It has said its FIN and can't be reached with its answer. The kernel has taken that, so the slot
+/// is free at once, and the kernel keeps trying for as long as `TCP_USER_TIMEOUT` lets it.
+#[test]
+fn an_answer_that_does_not_reach_who_has_finished_leaves_no_orphan_beyond_its_deadline() {
+    let site = Site::new();
+    let host = site.host(1);
+    let (mut server, baseline) = start(&[]);
+    let mut peer = host.within(|| RawClient::open(&server, "/echo"));
+    host.firewall(Way::ToPeers);
+    // As much as its kernel sends before the first acknowledgement.
+    peer.send(&frame::binary(&[1; 9_000]));
+    peer.finish();
+    let since = Instant::now();
+    server.wait_for("the end", |m| m.closed("peer_gone") == 1);
+    let orphans = sockets::connections(server.pid(), &[server.address().port()]);
+    let owed = |socket: &sockets::Socket| socket.is_orphan() && socket.unacknowledged > 9_000;
+    assert!(orphans.iter().any(owed), "the kernel has the answer: {orphans:?}");
+    aftermath(&mut server, &baseline, GIVE_UP.saturating_sub(since.elapsed()));
+    drop(peer);
+}
+
+#[test]
+fn a_backlog_for_who_has_finished_and_is_not_reached_ends_by_the_write_deadline() {
+    let site = Site::new();
+    let host = site.host(1);
+    let (mut server, baseline) = start(&["--ping-interval", "6s", "--pong-timeout", "6s"]);
+    let mut peer = host.within(|| RawClient::open(&server, "/broadcast"));
+    host.firewall(Way::ToPeers);
+    let since = Instant::now();
+    broadcast(&server);
+    peer.finish();
+    let metrics = server.wait_for("the end", |m| m.value("ws_connections_active", &[]) == 0.0);
+    let took = since.elapsed();
+    assert_eq!(metrics.closed("write_timeout"), 1, "{}", metrics.text());
+    assert!(took <= WRITE + SLACK, "after {took:?}");
+    drop(peer);
+    aftermath(&mut server, &baseline, Duration::from_secs(13));
+}
+
+/// Sends everyone on `/broadcast` more than a kernel takes.
+fn broadcast(server: &Server) {
+    let mut talker = RawClient::open(server, "/broadcast");
+    for _ in 0..20 {
+        talker.send(&frame::binary(&[7; 50_000]));
+        talker.data();
+    }
+    talker.send(&frame::close(1000, ""));
+    talker.expect_close(1000);
+}
+
+#[test]
+fn a_drain_ends_in_time_although_nobody_can_be_told() {
+    let site = Site::new();
+    let host = site.host(1);
+    let heartbeat = ["--ping-interval", "60s", "--pong-timeout", "60s"];
+    let flags = [&heartbeat[..], &["--drain-window", "0s"]].concat();
+    let (mut server, _) = start(&flags);
+    let crowd = Crowd::gather(&server, host.peers(), "/broadcast", 20);
+    host.unplug();
+    broadcast(&server);
+    let port = server.address().port();
+    server.signal("TERM");
+    let status = server.wait_exit(WRITE + CLOSE + SLACK);
+    assert!(status.success(), "{status:?}");
+    server.wait_for_log("20 dropped");
+    // The process is gone, and what it left to the kernel is gone with it.
+    wait_until("the last socket to go", || {
+        let left = sockets::connections_here(&[port]);
+        left.iter().all(|socket| socket.state == State::TimeWait)
+    });
+    drop(crowd.halt());
+}

@@ -1,0 +1,145 @@
+//! Peers that live behind a line that loses, delays, reorders, repeats, or swallows what is long.
+//! Not for cuts: here something always comes through, and who lives must not be reaped.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crate::aftermath::aftermath;
+use crate::crowd::Crowd;
+use crate::harness::{Event, PATIENCE, RawClient, SLACK, frame};
+use crate::site::Site;
+use crate::wire::{Weather, Wire};
+use crate::{GIVE_UP, PING, PONG, start};
+
+/// Peers at the end of the line.
+const PEERS: usize = 50;
+
+/// What a pipe may lose and still be called one.
+const STORMY: Weather = Weather {
+    loss: 25,
+    // A ping, its retransmissions and the pong's take less than the pong timeout below.
+    worst_run: 2,
+    delay_ms: 20..150,
+    repeats: 5,
+    ..Weather::FAIR
+};
+
+#[test]
+fn nobody_alive_is_reaped_behind_loss_delay_reordering_and_repetition() {
+    let site = Site::new();
+    let wire = Wire::to(&site, Weather::FAIR);
+    let heartbeat = ["--ping-interval", "7s", "--pong-timeout", "7s", "--write-timeout", "15s"];
+    let (mut server, baseline) = start(&heartbeat);
+    let crowd = Crowd::gather(&server, wire.peers(), "/broadcast", PEERS);
+    let mut talker = wire.peers().within(|| RawClient::open(&server, "/echo"));
+    wire.turn(STORMY);
+    let end = Instant::now() + 2 * PATIENCE;
+    let mut echoes = 0;
+    while server.metric("ws_pongs_received_total", &[]) < (PEERS * 2) as f64 {
+        assert!(Instant::now() < end, "two pongs of each come in time");
+        let message = format!("{echoes} {}", "long ".repeat(2_000));
+        talker.expect_echo(&message);
+        echoes += 1;
+    }
+    let tally = wire.tally();
+    let done = [&tally.lost, &tally.overtaken, &tally.repeated].map(|count| count.load(Relaxed));
+    assert!(done.iter().all(|count| *count > 20), "the line is as bad as it should be: {tally:?}");
+    assert!(echoes > 0);
+    let metrics = server.metrics();
+    assert_eq!(metrics.value("ws_connections_active", &[]), (PEERS + 1) as f64);
+    drop(talker);
+    crowd.leave_unharmed();
+    server.wait_for("all to leave", |m| m.closed("peer_gone") == PEERS as u64 + 1);
+    aftermath(&mut server, &baseline, Duration::from_secs(17));
+}
+
+/// The ping stands behind data that takes longer than the pong timeout. As long as that moves, the
+/// peer is slow and not dead.
+#[test]
+fn a_peer_on_a_slow_line_is_slow_and_not_dead() {
+    let site = Site::new();
+    let wire = Wire::to(&site, Weather { rate: Some(60_000), ..Weather::FAIR });
+    let (mut server, baseline) = start(&["--write-timeout", "15s"]);
+    let mut peer = wire.peers().within(|| RawClient::open(&server, "/broadcast"));
+    let mut talker = RawClient::open(&server, "/broadcast");
+    let size = 400_000;
+    talker.send(&frame::binary(&vec![7; size]));
+    talker.data();
+    drop(talker);
+    let begun = Instant::now();
+    let (frames, end) = loop {
+        let (frames, end) = peer.answer_pings(Duration::from_secs(1));
+        if !frames.is_empty() || end != Event::Nothing || begun.elapsed() > PATIENCE {
+            break (frames, end);
+        }
+    };
+    assert_eq!(end, Event::Nothing, "it reads and answers as fast as the line lets it");
+    assert_eq!(frames.len(), 1);
+    assert_eq!(frames[0].payload.len(), size);
+    assert!(begun.elapsed() > 2 * (PING + PONG), "it took longer than a heartbeat allows");
+    assert_eq!(server.metrics().closed("pong_timeout"), 0);
+    peer.send(&frame::close(1000, ""));
+    peer.next_close(1000);
+    drop(peer);
+    aftermath(&mut server, &baseline, Duration::from_secs(17));
+}
+
+/// A path whose packets may be this long, and whose routers do not say so (RFC 2923, section 2.1).
+const SHORT_PACKETS: Weather = Weather { longest: 1_200, ..Weather::FAIR };
+
+#[test]
+fn a_long_message_into_a_path_that_swallows_long_packets_ends_by_the_pong_deadline() {
+    let site = Site::new();
+    let wire = Wire::to(&site, SHORT_PACKETS);
+    let (mut server, baseline) = start(&[]);
+    let mut peer = wire.peers().within(|| RawClient::open(&server, "/broadcast"));
+    peer.expect_echo("short messages pass");
+    let mut talker = RawClient::open(&server, "/broadcast");
+    talker.send(&frame::binary(&[7; 5_000]));
+    talker.data();
+    let since = Instant::now();
+    drop(talker);
+    let (frames, _) = peer.answer_pings(PING + PONG + 2 * SLACK);
+    assert!(frames.is_empty(), "the message can't arrive: {}", frames.len());
+    assert!(wire.tally().too_long.load(Relaxed) > 0);
+    let metrics = server.wait_for("the verdict", |m| m.closed("pong_timeout") == 1);
+    assert_eq!(metrics.value("ws_connections_active", &[]), 0.0);
+    assert!(since.elapsed() < PATIENCE);
+    drop(peer);
+    aftermath(&mut server, &baseline, GIVE_UP);
+}
+
+/// What it says after its long message stands behind it in its kernel, the pongs as well.
+#[test]
+fn a_long_message_from_a_path_that_swallows_long_packets_ends_by_the_pong_deadline() {
+    let site = Site::new();
+    let wire = Wire::to(&site, SHORT_PACKETS);
+    let (mut server, baseline) = start(&[]);
+    let mut peer = wire.peers().within(|| RawClient::open(&server, "/echo"));
+    peer.send(&frame::binary(&[7; 5_000]));
+    let since = Instant::now();
+    let (frames, _) = peer.answer_pings(PING + PONG + 2 * SLACK);
+    assert!(frames.is_empty(), "the message can't arrive: {}", frames.len());
+    server.wait_for("the verdict", |m| m.closed("pong_timeout") == 1);
+    assert!(since.elapsed() < PATIENCE);
+    drop(peer);
+    aftermath(&mut server, &baseline, GIVE_UP);
+}
+
+/// With `net.ipv4.tcp_mtu_probing=1` the kernel finds out, given a second or two.
+#[test]
+fn a_kernel_that_probes_the_path_gets_long_messages_through() {
+    let site = Site::new();
+    site.namespace().sysctl("ipv4/tcp_mtu_probing", "1");
+    let wire = Wire::to(&site, SHORT_PACKETS);
+    let heartbeat = ["--ping-interval", "10s", "--pong-timeout", "10s", "--write-timeout", "15s"];
+    let (mut server, baseline) = start(&heartbeat);
+    let mut peer = wire.peers().within(|| RawClient::open(&server, "/broadcast"));
+    let mut talker = RawClient::open(&server, "/broadcast");
+    talker.send(&frame::binary(&[7; 5_000]));
+    talker.data();
+    assert_eq!(peer.data().payload.len(), 5_000);
+    assert!(wire.tally().too_long.load(Relaxed) > 0, "the line swallowed some");
+    drop((peer, talker));
+    aftermath(&mut server, &baseline, Duration::from_secs(21));
+}

@@ -1,0 +1,116 @@
+//! The kernel's table of TCP sockets and a process's descriptors, read from /proc.
+//! Not for what the server thinks it holds: its metrics say that, and this checks them.
+
+use std::fmt;
+
+/// Where the kernel has a socket in its life (tcp(7), `include/net/tcp_states.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "RFC 9293, section 3.3.2, names and explains them")]
+pub enum State {
+    Established,
+    SynSent,
+    SynReceived,
+    FinWait1,
+    FinWait2,
+    TimeWait,
+    Closed,
+    CloseWait,
+    LastAck,
+    Listen,
+    Closing,
+}
+
+/// One line of the table.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Socket {
+    /// The server's port.
+    pub port: u16,
+    /// Address and port of the other end, in the kernel's hexadecimal.
+    pub remote: String,
+    /// Where it is in its life.
+    pub state: State,
+    /// Bytes that the other end has not acknowledged.
+    pub unacknowledged: u64,
+    /// True if a process has it open; else only the kernel does.
+    pub is_owned: bool,
+}
+
+impl Socket {
+    /// Closed by its process, and still costing the kernel a whole socket.
+    pub fn is_orphan(&self) -> bool {
+        !self.is_owned && !matches!(self.state, State::TimeWait | State::SynReceived)
+    }
+
+    /// `None` for a line that is no socket's.
+    fn parse(line: &str) -> Option<Self> {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (_, port) = fields.get(1)?.rsplit_once(':')?;
+        let (unacknowledged, _) = fields.get(4)?.split_once(':')?;
+        // A socket that has shrunk to what TIME_WAIT needs, whatever it still waits for.
+        let has_shrunk = fields.get(5)?.starts_with("03:");
+        Some(Socket {
+            port: u16::from_str_radix(port, 16).ok()?,
+            remote: (*fields.get(2)?).to_owned(),
+            state: if has_shrunk { State::TimeWait } else { state(fields.get(3)?)? },
+            unacknowledged: u64::from_str_radix(unacknowledged, 16).ok()?,
+            is_owned: *fields.get(9)? != "0",
+        })
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let owner = if self.is_owned { "owned" } else { "orphan" };
+        let Socket { port, remote, state, unacknowledged, .. } = self;
+        write!(f, "{state:?} {port} <- {remote} unacknowledged={unacknowledged} {owner}")
+    }
+}
+
+fn state(hexadecimal: &str) -> Option<State> {
+    Some(match u8::from_str_radix(hexadecimal, 16).ok()? {
+        1 => State::Established,
+        2 => State::SynSent,
+        3 | 12 => State::SynReceived,
+        4 => State::FinWait1,
+        5 => State::FinWait2,
+        6 => State::TimeWait,
+        7 => State::Closed,
+        8 => State::CloseWait,
+        9 => State::LastAck,
+        10 => State::Listen,
+        11 => State::Closing,
+        _ => return None,
+    })
+}
+
+/// Connections of these local ports in the network namespace of a process, listeners left out.
+/// Where client and server share a namespace only the server's ends are among them.
+pub fn connections(pid: u32, ports: &[u16]) -> Vec<Socket> {
+    in_tables(&format!("/proc/{pid}/net"), ports)
+}
+
+/// As [`connections`], in the namespace of the calling thread: for a server that has ended.
+#[allow(dead_code, reason = "not every test that reads the table outlives its server")]
+pub fn connections_here(ports: &[u16]) -> Vec<Socket> {
+    in_tables("/proc/thread-self/net", ports)
+}
+
+fn in_tables(folder: &str, ports: &[u16]) -> Vec<Socket> {
+    let paths = ["tcp", "tcp6"].map(|table| format!("{folder}/{table}"));
+    let texts: Vec<_> =
+        paths.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+    assert!(!texts.is_empty(), "the kernel shows its socket table in {folder}");
+    let sockets = texts.iter().flat_map(|text| text.lines().skip(1)).filter_map(Socket::parse);
+    sockets.filter(|it| it.state != State::Listen && ports.contains(&it.port)).collect()
+}
+
+/// Descriptors in all tables of a process. A table that several threads share counts once for each.
+pub fn descriptors(pid: u32) -> usize {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
+    // A thread may end while it is looked at.
+    tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_dir(task.path().join("fd")).ok())
+        .map(Iterator::count)
+        .sum()
+}
