@@ -5,6 +5,9 @@ mod harness;
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use harness::{Event, PATIENCE, RawClient, SLACK, Server, frame, ms, request};
@@ -42,6 +45,16 @@ fn flood(mut stream: &TcpStream, bytes: &[u8], until: Instant) -> usize {
     sent
 }
 
+/// How many sockets listen on an IPv4 port.
+fn listeners(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel tells its sockets");
+    let is_there = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == "0A"
+    };
+    table.lines().filter(is_there).count()
+}
+
 /// A proxy that takes any upgrade request for a tunnel, whatever the answer, would carry a second
 /// request past its own rules.
 #[test]
@@ -59,14 +72,6 @@ fn a_refused_upgrade_leaves_no_tunnel_behind_it() {
         assert!(answers.starts_with(&format!("HTTP/1.1 {code} ")), "{answers}");
         assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
     }
-}
-
-#[test]
-fn http_2_is_answered_in_http_1() {
-    let server = Server::start(&[]);
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    assert!(all_answers(&server, preface).starts_with("HTTP/1.1 400 "));
-    server.wait_for("its end", |m| m.value("ws_slots_used", &[]) == 0.0);
 }
 
 /// Where a regular expression split this header, blanks took minutes (CVE-2021-32640); elsewhere
@@ -271,4 +276,46 @@ fn the_log_holds_no_text_of_a_peers() {
     server.wait_for("the others", |m| m.value("ws_slots_used", &[]) == 0.0);
     let log = server.log();
     assert!(!log.iter().any(|line| line.contains(SPELL)), "{log:#?}");
+}
+
+/// The kernel lets only programs of one user share a port (SO_REUSEPORT in socket(7)).
+#[test]
+fn another_user_cannot_share_the_port() {
+    const NOBODY: u32 = 65_534;
+    let server = Server::start(&[]);
+    // Nobody may not be allowed into the folder where the binary is.
+    let folder = std::env::temp_dir().join(format!("port-{:x}", fastrand::u64(..)));
+    std::fs::create_dir(&folder).expect("a folder can be made");
+    let program = folder.join("another");
+    std::fs::copy(harness::server::BINARY, &program).expect("the binary can be copied");
+    let may_enter = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&folder, may_enter).expect("a folder can be opened");
+    let address = server.address().to_string();
+    let arguments = ["--takeover", "--admin", "off", "--listen", &address];
+    let run = |user: Option<u32>| {
+        let mut command = Command::new(&program);
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+        user.map(|user| command.uid(user));
+        command.spawn()
+    };
+    match run(Some(NOBODY)) {
+        Ok(child) => {
+            let output = child.wait_with_output().expect("a child can be waited for");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("in use"), "{said}");
+        }
+        // Only root can become somebody else.
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
+    }
+    let before = listeners(server.address().port());
+    // It is the user that was in the way: the same program as ourselves shares it.
+    let mut own = run(None).expect("it can be run");
+    server.wait_for("a listener beside it", |_| {
+        let status = own.try_wait().expect("a child can be waited for");
+        assert!(status.is_none(), "it ended: {status:?}");
+        listeners(server.address().port()) > before
+    });
+    own.kill().and_then(|()| own.wait()).expect("a child can be ended");
+    std::fs::remove_dir_all(&folder).expect("what was made can be removed");
 }
