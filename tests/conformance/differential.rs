@@ -99,3 +99,37 @@ fn the_streams_end_in_every_way() {
     ends.retain(|(end, _)| matches!(end, Some(End::Failed(1007 | 1009))));
     assert!(ends.len() > 200, "{} of 2000 fail with 1007 or 1009", ends.len());
 }
+
+/// Every first and second byte there can be, outside a message and within one.
+#[test]
+fn the_reactor_agrees_with_the_model_on_every_two_bytes() {
+    let mut world = World::new(MESSAGE_LIMIT);
+    for begun in [&[][..], &[0x01, 0x81, 0, 0, 0, 0, b'a']] {
+        for two in 0..=u16::MAX {
+            let stream = Stream {
+                seed: u64::from(two),
+                bytes: [begun, &two.to_be_bytes()].concat(),
+                pieces: Vec::new(),
+            };
+            world.connect();
+            world.send(&stream.bytes);
+            check(&world, &judge(&stream.bytes, MESSAGE_LIMIT), &stream, stream.bytes.len());
+            world.finish();
+        }
+    }
+}
+
+/// Every close code there can be.
+#[test]
+fn the_reactor_agrees_with_the_model_on_every_close_code() {
+    let mut world = World::new(MESSAGE_LIMIT);
+    for code in 0..=u16::MAX {
+        let [a, b] = code.to_be_bytes();
+        let bytes = vec![0x88, 0x84, 0, 0, 0, 0, a, b, b'o', b'k'];
+        let stream = Stream { seed: u64::from(code), bytes, pieces: Vec::new() };
+        world.connect();
+        world.send(&stream.bytes);
+        check(&world, &judge(&stream.bytes, MESSAGE_LIMIT), &stream, stream.bytes.len());
+        world.finish();
+    }
+}

@@ -5,6 +5,7 @@
 mod harness;
 
 mod autobahn;
+mod beyond;
 mod case;
 mod differential;
 mod model;
