@@ -16,19 +16,20 @@ const HEADER_LINES: usize = 64;
 pub struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) minor_version: u8,
-    target: &'a str,
+    path: &'a str,
+    query: Option<&'a str>,
     headers: Headers<'a>,
 }
 
 impl<'a> Request<'a> {
     /// The path, without the query.
     pub fn path(&self) -> &'a str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+        self.path
     }
 
     /// The query behind the path, without its `?`.
     pub fn query(&self) -> Option<&'a str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.query
     }
 
     /// The header lines, in the order they came.
@@ -93,14 +94,35 @@ pub fn parse_head(bytes: &[u8], with: impl FnOnce(Request<'_>)) -> Head {
             let (Some(method), Some(target)) = (request.method, request.path) else {
                 return Head::Refused(StatusCode::BAD_REQUEST);
             };
+            let (path, query) = resource(target);
             with(Request {
                 method,
                 minor_version: request.version.unwrap_or(0),
-                target,
+                path,
+                query,
                 headers: Headers { lines: request.headers },
             });
             Head::Whole(length)
         }
+    }
+}
+
+/// Path and query of a target, which may be a whole URI (RFC 9112 section 3.2.2): whatever host
+/// that names is served here.
+fn resource(target: &str) -> (&str, Option<&str>) {
+    let is_ours = |scheme: &str| {
+        ["http", "https", "ws", "wss"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours))
+    };
+    let resource = match target.split_once("://") {
+        Some((scheme, rest)) if is_ours(scheme) => match rest.find(['/', '?']) {
+            Some(at) => rest.get(at..).unwrap_or_default(),
+            None => "/",
+        },
+        _ => target,
+    };
+    match resource.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (resource, None),
     }
 }
 
@@ -163,6 +185,23 @@ mod tests {
             assert_eq!(tokens, ["keep-alive", "Upgrade", "x"]);
         });
         assert!(seen && matches!(head, Head::Whole(n) if n == text.len() - 4));
+    }
+
+    #[test]
+    fn a_target_may_be_a_whole_uri() {
+        for (target, path, query) in [
+            ("http://a/echo", "/echo", None),
+            ("WS://a:80/echo?x=1", "/echo", Some("x=1")),
+            ("wss://[::1]:443/", "/", None),
+            ("https://a", "/", None),
+            ("/echo?to=http://a/b", "/echo", Some("to=http://a/b")),
+            ("/http://a/echo", "/http://a/echo", None),
+            ("ftp://a/echo", "ftp://a/echo", None),
+            ("a:443", "a:443", None),
+            ("*", "*", None),
+        ] {
+            assert_eq!(resource(target), (path, query), "{target}");
+        }
     }
 
     #[test]

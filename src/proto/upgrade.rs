@@ -4,7 +4,7 @@
 use http::StatusCode;
 use tungstenite::handshake::derive_accept_key;
 
-use super::http::{Answer, Request};
+use super::http::{Answer, Headers, Request};
 
 /// What a request wants, once it is known to be well formed.
 pub(crate) enum Wanted {
@@ -52,8 +52,8 @@ pub(crate) fn classify(request: &Request<'_>, is_route: bool) -> Wanted {
     if request.minor_version < 1 {
         return bad("a WebSocket needs HTTP/1.1");
     }
-    if headers.get("Host").is_none() {
-        return bad("the Host header is missing");
+    if !has_one_host(&headers) {
+        return bad("the Host header must be given once, and name a host");
     }
     if !wants_upgrade {
         let answer = Answer::new(
@@ -67,8 +67,12 @@ pub(crate) fn classify(request: &Request<'_>, is_route: bool) -> Wanted {
     if !has("Connection", "upgrade") {
         return bad("the Connection header does not say Upgrade");
     }
-    match headers.get("Sec-WebSocket-Version") {
-        Some(version) if version.trim_ascii() == b"13" => {}
+    if has_body(&headers) {
+        return bad("a WebSocket opens without a body");
+    }
+    let mut versions = headers.all("Sec-WebSocket-Version").map(<[u8]>::trim_ascii);
+    match (versions.next(), versions.next()) {
+        (Some(b"13"), None) => {}
         _ => {
             let answer =
                 Answer::new(StatusCode::UPGRADE_REQUIRED, "WebSocket version 13 is spoken");
@@ -104,6 +108,24 @@ fn elsewhere(request: &Request<'_>) -> Wanted {
 
 fn bad(advice: &str) -> Wanted {
     Wanted::Refused(Answer::new(StatusCode::BAD_REQUEST, advice))
+}
+
+/// A host, perhaps with a port, perhaps empty (RFC 9112 section 3.2).
+fn has_one_host(headers: &Headers<'_>) -> bool {
+    let is_allowed = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(b);
+    let mut hosts = headers.all("Host");
+    match (hosts.next().map(<[u8]>::trim_ascii), hosts.next()) {
+        (Some(host), None) => host.iter().all(is_allowed),
+        _ => false,
+    }
+}
+
+/// What one who counts bodies takes for one, and would be read here as frames: two who disagree
+/// about where a request ends can be played off against each other (RFC 9112 section 11.2).
+fn has_body(headers: &Headers<'_>) -> bool {
+    let is_empty = |length: &[u8]| length.trim_ascii() == b"0";
+    headers.get("Transfer-Encoding").is_some()
+        || headers.all("Content-Length").any(|length| !is_empty(length))
 }
 
 /// Base64 of 16 bytes: 22 characters and two of padding (RFC 6455 section 4.1, point 7).
@@ -163,6 +185,19 @@ mod tests {
         assert_eq!(with("Connection: UPGRADE", "Connection: close"), 400);
         assert_eq!(with("Version: 13", "Version: 8"), 426);
         assert_eq!(with("Sec-WebSocket-Version: 13\r\n", ""), 426);
+        let version = "Sec-WebSocket-Version: 13\r\n";
+        assert_eq!(with(version, &format!("{version}Sec-WebSocket-Version: 8\r\n")), 426);
+        for hosts in ["Host: a\r\nHost: a", "Host: a b", "Host: a/b", "Host: me@a", "Host: \u{e9}"]
+        {
+            assert_eq!(with("Host: a", hosts), 400, "{hosts}");
+        }
+        for host in ["Host:", "Host: a.example_1:80", "Host: [::1]:80", "Host: xn--caf-dma"] {
+            assert_eq!(with("Host: a", host), 101, "{host}");
+        }
+        for body in ["Content-Length: 5", "Content-Length: -1", "Transfer-Encoding: chunked"] {
+            assert_eq!(with("Host: a", &format!("Host: a\r\n{body}")), 400, "{body}");
+        }
+        assert_eq!(with("Host: a", "Host: a\r\nContent-Length: 0"), 101);
         for key in ["short==", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25j!Q=="] {
             assert_eq!(with("dGhlIHNhbXBsZSBub25jZQ==", key), 400);
         }

@@ -3,11 +3,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use http::StatusCode;
+
 use super::Reactor;
 use super::core::Core;
-use crate::conn::{CloseReason, Conn, NOWHERE, Phase, TICK_MICROS};
+use crate::conn::{CloseReason, Conn, NOWHERE, Phase, RefusedReason, TICK_MICROS};
 use crate::io::{Ending, Token};
-use crate::proto::{Incoming, Input, close_frame};
+use crate::proto::{Answer, Incoming, Input, close_frame};
 
 impl Core {
     /// Closes in good order: a close frame behind what is queued, then the peer's is awaited.
@@ -110,6 +112,12 @@ impl Core {
             }
             (Ending::Finished, Phase::Lingering) => {
                 self.output.mark(token, &mut conn.output);
+            }
+            // Who sent the half of a request may still read why it came to nothing.
+            (Ending::Finished, Phase::Handshake) if conn.totals().bytes_received > 0 => {
+                let answer =
+                    Answer::new(StatusCode::BAD_REQUEST, "the request ended in its middle");
+                self.refuse(token, RefusedReason::BadRequest, &answer, false);
             }
             (Ending::Finished, Phase::Handshake) => {
                 self.doom(token, reason.unwrap_or(CloseReason::PeerGone));
