@@ -4,6 +4,7 @@
 mod decoder;
 mod engine;
 mod frame;
+mod grammar;
 mod http;
 mod message;
 mod peer;
