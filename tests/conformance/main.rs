@@ -8,6 +8,8 @@ mod autobahn;
 mod beyond;
 mod case;
 mod differential;
+mod ends;
+mod handshake;
 mod model;
 mod streams;
 mod wire;
