@@ -21,8 +21,11 @@ pub struct Plan {
     /// Whether the client shuts its side behind the last write; otherwise the server does first.
     pub finishes: bool,
     /// Judges every byte that came until the server ended the stream in good order.
-    pub judge: Box<dyn Fn(&[u8]) -> Result<(), String>>,
+    pub judge: Judge,
 }
+
+/// Says what is wrong with the bytes that came.
+pub type Judge = Box<dyn Fn(&[u8]) -> Result<(), String>>;
 
 /// One write.
 pub struct Round {
