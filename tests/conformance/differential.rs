@@ -82,7 +82,7 @@ fn the_server_agrees_with_the_model_over_sockets() {
             judge: Box::new(move |received| compare(received, &verdict)),
         }
     };
-    Stage::new(MESSAGE_LIMIT).play(streams(3_000).map(plan));
+    Stage::new(MESSAGE_LIMIT).play(streams(1_500).map(plan));
 }
 
 /// Were the streams all of one kind, the comparison would show little.
