@@ -129,15 +129,21 @@ impl Outbox {
     /// grow by all that passes through it, nor what has left take the room of what waits.
     fn forget_sent(&mut self) {
         let mut at = 0;
-        while let Some(&[_, length]) = self.control.get(at..at + 2) {
-            let end = at + 2 + usize::from(length);
-            if end > self.control_sent {
-                break;
-            }
+        while let Some((_, end)) = self.control_frame(at)
+            && end <= self.control_sent
+        {
             at = end;
         }
         self.control.drain(..at);
-        self.control_sent -= at;
+        self.control_sent = self.control_sent.saturating_sub(at);
+    }
+
+    /// The first byte of the control frame that begins `at`, and where it ends.
+    fn control_frame(&self, at: usize) -> Option<(u8, usize)> {
+        // Its second byte is the length of its payload.
+        let &[first, length, ..] = self.control.get(at..)? else { return None };
+        let end = at.saturating_add(2).saturating_add(usize::from(length));
+        Some((first, end.min(self.control.len())))
     }
 
     /// Drops pongs, the oldest first, until `wanted` more bytes fit into the lane; never one that
@@ -145,10 +151,7 @@ impl Outbox {
     fn make_room(&mut self, wanted: usize) {
         let mut at = 0;
         while self.control.len().saturating_add(wanted) > CONTROL_LANE {
-            // A control frame's length is its second byte.
-            let Some(&[first, length, ..]) = self.control.get(at..) else { return };
-            let end = at.saturating_add(2).saturating_add(usize::from(length));
-            let end = end.min(self.control.len());
+            let Some((first, end)) = self.control_frame(at) else { return };
             if first == PONG && at >= self.control_sent {
                 let dropped = self.control.drain(at..end).len();
                 self.gone(dropped);
