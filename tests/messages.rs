@@ -1,9 +1,7 @@
-//! Messages come back as they were sent: at every boundary of size, in one frame or many, in one
-//! segment or one byte at a time, from one peer or hundreds at once.
+//! Messages come back as they were sent: at every boundary of size, in one frame or many, from one
+//! peer or hundreds at once. How they may be cut and fragmented is in `tests/conformance`.
 
 mod harness;
-
-use std::time::Duration;
 
 use harness::{RawClient, Server, frame, tungstenite_client};
 use tungstenite::{Bytes, Message};
@@ -101,81 +99,6 @@ fn fragments_become_one_message() {
             assert_eq!(echo.first, frame::BINARY);
             assert!(echo.payload == payload, "{size} bytes in {count} fragments");
         }
-    }
-}
-
-#[test]
-fn empty_fragments_are_fragments_too() {
-    let server = Server::start(&[]);
-    let mut peer = RawClient::open(&server, "/echo");
-    let empty = [frame::frame(0x01, b""), frame::frame(0x00, b""), frame::frame(0x80, b"")];
-    peer.send(&empty.concat());
-    let echo = peer.data();
-    assert_eq!((echo.first, echo.payload.len()), (frame::TEXT, 0));
-    let parts = [frame::frame(0x01, b""), frame::frame(0x00, b"a"), frame::frame(0x80, b"")];
-    peer.send(&parts.concat());
-    assert_eq!(peer.data().payload, b"a");
-    for byte in empty.concat() {
-        peer.send(&[byte]);
-    }
-    assert_eq!(peer.data().payload, b"");
-}
-
-#[test]
-fn pings_between_fragments_are_answered_at_once() {
-    let server = Server::start(&[]);
-    let mut peer = RawClient::open(&server, "/echo");
-    let payload = patterned(10_000);
-    let ping = frame::frame(frame::PING, b"between");
-    // The message's end is held back until the pongs are there.
-    let all = fragmented(&payload, 5, &ping);
-    let (most, last) = all.split_at(all.len() - ping.len() - 1);
-    peer.send(most);
-    for _ in 0..4 {
-        let pong = peer.data();
-        assert_eq!((pong.first, &pong.payload[..]), (frame::PONG, &b"between"[..]));
-    }
-    peer.send(last);
-    assert!(peer.data().payload == payload);
-    assert_eq!(peer.data().first, frame::PONG);
-}
-
-#[test]
-fn a_ping_may_come_byte_by_byte_inside_a_message() {
-    let server = Server::start(&[]);
-    let mut peer = RawClient::open(&server, "/echo");
-    peer.send_dripping(&frame::frame(0x01, b"hel"));
-    peer.send_dripping(&frame::frame(frame::PING, b"ping"));
-    assert_eq!(peer.data().payload, b"ping");
-    peer.send_dripping(&frame::frame(frame::PING, b""));
-    assert_eq!(peer.data().first, frame::PONG);
-    peer.send_dripping(&frame::frame(0x80, b"lo"));
-    assert_eq!(peer.data().payload, b"hello");
-}
-
-#[test]
-fn bytes_may_come_one_at_a_time() {
-    let server = Server::start(&[]);
-    let mut peer = RawClient::open(&server, "/echo");
-    for size in [0, 1, 125, 126, 600] {
-        let payload = patterned(size);
-        peer.send_dripping(&frame::binary(&payload));
-        assert_eq!(peer.data().payload, payload);
-    }
-}
-
-#[test]
-fn two_frames_may_be_cut_anywhere() {
-    let server = Server::start(&[]);
-    let mut peer = RawClient::open(&server, "/echo");
-    let both = [frame::text("first"), frame::binary(&patterned(130))].concat();
-    for cut in 1..both.len() {
-        let (a, b) = both.split_at(cut);
-        peer.send(a);
-        std::thread::sleep(Duration::from_micros(500));
-        peer.send(b);
-        assert_eq!(peer.data().payload, b"first", "cut at {cut}");
-        assert_eq!(peer.data().payload, patterned(130), "cut at {cut}");
     }
 }
 

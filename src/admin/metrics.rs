@@ -347,11 +347,7 @@ impl Collector for Process {
 fn heap(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let Some(heap) = memory::heap() else { return Ok(()) };
     for (name, help, bytes) in [
-        (
-            "process_heap_used",
-            "Bytes allocated from heaps, those in threads' caches included.",
-            heap.used,
-        ),
+        ("process_heap_used", "Bytes allocated from heaps, threads' caches included.", heap.used),
         ("process_heap_free", "Bytes of heaps that are free and not given back yet.", heap.free),
         ("process_heap_mapped", "Bytes of large blocks, each with pages of its own.", heap.mapped),
     ] {

@@ -114,6 +114,7 @@ impl Outbox {
 
     /// Puts a ping or pong into the control lane; the oldest pongs make room for a new one.
     pub fn push_control(&mut self, frame: &[u8], now: Tick) {
+        self.forget_sent();
         if frame.first() == Some(&PONG) {
             self.make_room(frame.len());
         }
@@ -124,15 +125,33 @@ impl Outbox {
         self.bytes = self.bytes.saturating_add(frame.len());
     }
 
+    /// Gives up control frames that have left whole: a lane that never runs quite empty must not
+    /// grow by all that passes through it, nor what has left take the room of what waits.
+    fn forget_sent(&mut self) {
+        let mut at = 0;
+        while let Some((_, end)) = self.control_frame(at)
+            && end <= self.control_sent
+        {
+            at = end;
+        }
+        self.control.drain(..at);
+        self.control_sent = self.control_sent.saturating_sub(at);
+    }
+
+    /// The first byte of the control frame that begins `at`, and where it ends.
+    fn control_frame(&self, at: usize) -> Option<(u8, usize)> {
+        // Its second byte is the length of its payload.
+        let &[first, length, ..] = self.control.get(at..)? else { return None };
+        let end = at.saturating_add(2).saturating_add(usize::from(length));
+        Some((first, end.min(self.control.len())))
+    }
+
     /// Drops pongs, the oldest first, until `wanted` more bytes fit into the lane; never one that
     /// is partly written. The lane's age stays: what was dropped was as unread as the rest is.
     fn make_room(&mut self, wanted: usize) {
         let mut at = 0;
         while self.control.len().saturating_add(wanted) > CONTROL_LANE {
-            // A control frame's length is its second byte.
-            let Some(&[first, length, ..]) = self.control.get(at..) else { return };
-            let end = at.saturating_add(2).saturating_add(usize::from(length));
-            let end = end.min(self.control.len());
+            let Some((first, end)) = self.control_frame(at) else { return };
             if first == PONG && at >= self.control_sent {
                 let dropped = self.control.drain(at..end).len();
                 self.gone(dropped);
@@ -330,6 +349,22 @@ mod tests {
         }
         outbox.push_control(&ping, Tick(0));
         assert!(unsent(&outbox).ends_with(&ping), "a ping finds room in a full lane");
+    }
+
+    #[test]
+    fn a_control_lane_that_never_runs_empty_does_not_grow() {
+        let budget = Budget::new(1 << 20);
+        let mut outbox = Outbox::default();
+        for number in 0..100 {
+            outbox.push_control(&pong(number), Tick(0));
+            outbox.taken(outbox.bytes() - 1, &budget);
+            assert!(outbox.control.len() <= CONTROL_LANE, "{} bytes", outbox.control.len());
+        }
+        for number in 100..103 {
+            outbox.push_control(&pong(number), Tick(0));
+        }
+        let expected = [&[99][..], &pong(100), &pong(101), &pong(102)].concat();
+        assert_eq!(unsent(&outbox), expected, "what has left takes no room");
     }
 
     #[test]

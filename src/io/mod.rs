@@ -115,7 +115,8 @@ pub trait Driver {
     /// longer than the call copies them.
     fn send(&mut self, token: Token, parts: &[IoSlice<'_>]) -> Sending;
 
-    /// What this connection's peer's kernel has acknowledged; `None` if that can't be known.
+    /// What this connection's peer's kernel has acknowledged; `None` if that can't be known,
+    /// or nobody is left to acknowledge anything.
     fn acknowledged(&mut self, token: Token) -> Option<Acknowledged>;
 
     /// Shuts our side of the stream: a FIN follows the last byte.

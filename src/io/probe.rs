@@ -71,4 +71,19 @@ mod tests {
             socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
         assert_eq!(acknowledged(&unix), None);
     }
+
+    #[test]
+    fn a_connection_that_was_reset_has_nobody_to_acknowledge_anything() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        near.write_all(b"unread").unwrap();
+        let socket = Socket::from(near);
+        assert!(acknowledged(&socket).is_some());
+        // What is unread turns the close into a reset.
+        drop(far);
+        let mut end = [0];
+        assert!((&socket).read(&mut end).is_err());
+        assert_eq!(acknowledged(&socket), None);
+    }
 }

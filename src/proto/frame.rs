@@ -127,9 +127,9 @@ fn check_length(bytes: &[u8], first: u8, second: u8, room: usize) -> Result<(), 
     }
     let mut least = 0_u128;
     let mut unknown = 0_u128;
-    for at in (2..).take(width) {
-        least = least << 8 | u128::from(bytes.get(at).copied().unwrap_or(0));
-        unknown = unknown << 8 | if at < bytes.len() { 0 } else { 0xff };
+    for byte in bytes.iter().skip(2).map(Some).chain(std::iter::repeat(None)).take(width) {
+        least = least << 8 | byte.map_or(0, |byte| u128::from(*byte));
+        unknown = unknown << 8 | byte.map_or(0xff, |_| 0);
     }
     if (least | unknown) < shortest {
         return Err(Violation::Protocol("length not in its shortest form"));

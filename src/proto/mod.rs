@@ -16,6 +16,7 @@
 mod decoder;
 mod engine;
 mod frame;
+mod grammar;
 mod http;
 mod message;
 mod peer;

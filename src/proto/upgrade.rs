@@ -4,6 +4,7 @@
 use http::StatusCode;
 use tungstenite::handshake::derive_accept_key;
 
+use super::grammar::{is_extension, is_list, is_token};
 use super::http::{Answer, Headers, Request};
 
 /// What a request wants, once it is known to be well formed.
@@ -67,6 +68,12 @@ pub(crate) fn classify(request: &Request<'_>, is_route: bool) -> Wanted {
     }
     if has_body(&headers) {
         return bad("a WebSocket opens without a body");
+    }
+    if !is_list(headers.all("Sec-WebSocket-Protocol"), is_token) {
+        return bad("Sec-WebSocket-Protocol must be a list of tokens");
+    }
+    if !is_list(headers.all("Sec-WebSocket-Extensions"), is_extension) {
+        return bad("Sec-WebSocket-Extensions must be a list of extensions");
     }
     let mut keys = headers.all("Sec-WebSocket-Key");
     match (keys.next().map(<[u8]>::trim_ascii), keys.next()) {
@@ -196,6 +203,10 @@ mod tests {
         assert_eq!(with("Host: a", "Host: a\r\nContent-Length: 0"), 101);
         for key in ["short==", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25j!Q=="] {
             assert_eq!(with("dGhlIHNhbXBsZSBub25jZQ==", key), 400);
+        }
+        for (name, value) in [("Protocol", "a b"), ("Protocol", ","), ("Extensions", "x;")] {
+            let line = format!("Host: a\r\nSec-WebSocket-{name}: {value}");
+            assert_eq!(with("Host: a", &line), 400, "{line}");
         }
         let line = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         assert_eq!(with(line, ""), 400);

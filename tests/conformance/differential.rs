@@ -6,16 +6,22 @@
 
 use crate::case::{judge_failure, shown};
 use crate::model::{End, Verdict, judge};
-use crate::streams::{MESSAGE_LIMIT, Stream, stream};
+use crate::streams::{Stream, stream};
 use crate::wire::{Plan, Round, Stage};
 use crate::world::World;
 
+/// Messages of so many bytes are allowed: a stream of them can be judged at each byte.
+const MESSAGE_LIMIT: usize = 300;
+
+/// Messages of so many bytes have lengths in all three forms.
+const LONG_LIMIT: usize = 70_000;
+
 /// The streams to judge: `usual` of them, or as many as the environment says.
-fn streams(usual: u64) -> impl Iterator<Item = Stream> {
+fn streams(usual: u64, limit: usize) -> impl Iterator<Item = Stream> {
     let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
     let first: u64 = number("CONFORMANCE_FIRST_SEED").unwrap_or(0);
     let count = number("CONFORMANCE_STREAMS").unwrap_or(usual);
-    (first..first + count).map(stream)
+    (first..first + count).map(move |seed| stream(seed, limit))
 }
 
 /// Whether `received` is what the verdict asks for.
@@ -32,9 +38,9 @@ fn compare(received: &[u8], verdict: &Verdict) -> Result<(), String> {
 
 /// Panics unless the world's server has said what the verdict asks for.
 fn check(world: &World, verdict: &Verdict, stream: &Stream, sent: usize) {
-    let told = || format!("seed {}, {sent} bytes of {:02x?}", stream.seed, stream.bytes);
+    let told = || format!("seed {}, {sent} bytes of {}", stream.seed, shown(&stream.bytes));
     if let Err(why) = compare(&world.received(), verdict) {
-        panic!("{why}: {verdict:?} after {}", told());
+        panic!("{why}: {:?} after {}", verdict.end, told());
     }
     assert_eq!(world.is_finished(), verdict.end.is_some(), "the end after {}", told());
 }
@@ -43,7 +49,7 @@ fn check(world: &World, verdict: &Verdict, stream: &Stream, sent: usize) {
 #[test]
 fn the_reactor_agrees_with_the_model_after_every_byte() {
     let mut world = World::new(MESSAGE_LIMIT);
-    for stream in streams(2_000) {
+    for stream in streams(2_000, MESSAGE_LIMIT) {
         world.connect();
         for (n, byte) in stream.bytes.iter().enumerate() {
             world.send(&[*byte]);
@@ -56,7 +62,7 @@ fn the_reactor_agrees_with_the_model_after_every_byte() {
 #[test]
 fn the_reactor_agrees_with_the_model_in_random_pieces() {
     let mut world = World::new(MESSAGE_LIMIT);
-    for stream in streams(10_000) {
+    for stream in streams(10_000, MESSAGE_LIMIT) {
         world.connect();
         let mut sent = 0;
         for piece in &stream.pieces {
@@ -64,6 +70,19 @@ fn the_reactor_agrees_with_the_model_in_random_pieces() {
             sent += piece.len();
             check(&world, &judge(&stream.bytes[..sent], MESSAGE_LIMIT), &stream, sent);
         }
+        world.finish();
+    }
+}
+
+#[test]
+fn the_reactor_agrees_with_the_model_on_long_messages() {
+    let mut world = World::new(LONG_LIMIT);
+    for stream in streams(500, LONG_LIMIT) {
+        world.connect();
+        for piece in &stream.pieces {
+            world.send(piece);
+        }
+        check(&world, &judge(&stream.bytes, LONG_LIMIT), &stream, stream.bytes.len());
         world.finish();
     }
 }
@@ -82,14 +101,14 @@ fn the_server_agrees_with_the_model_over_sockets() {
             judge: Box::new(move |received| compare(received, &verdict)),
         }
     };
-    Stage::new(MESSAGE_LIMIT).play(streams(3_000).map(plan));
+    Stage::new(MESSAGE_LIMIT).play(streams(1_500, MESSAGE_LIMIT).map(plan));
 }
 
 /// Were the streams all of one kind, the comparison would show little.
 #[test]
 fn the_streams_end_in_every_way() {
     let mut ends: Vec<_> = (0..2_000)
-        .map(|seed| judge(&stream(seed).bytes, MESSAGE_LIMIT))
+        .map(|seed| judge(&stream(seed, MESSAGE_LIMIT).bytes, MESSAGE_LIMIT))
         .map(|verdict| (verdict.end, !verdict.replies.is_empty()))
         .collect();
     for end in [None, Some(End::Closed), Some(End::Failed(1002))] {
@@ -98,4 +117,38 @@ fn the_streams_end_in_every_way() {
     }
     ends.retain(|(end, _)| matches!(end, Some(End::Failed(1007 | 1009))));
     assert!(ends.len() > 200, "{} of 2000 fail with 1007 or 1009", ends.len());
+}
+
+/// Every first and second byte there can be, outside a message and within one.
+#[test]
+fn the_reactor_agrees_with_the_model_on_every_two_bytes() {
+    let mut world = World::new(MESSAGE_LIMIT);
+    for begun in [&[][..], &[0x01, 0x81, 0, 0, 0, 0, b'a']] {
+        for two in 0..=u16::MAX {
+            let stream = Stream {
+                seed: u64::from(two),
+                bytes: [begun, &two.to_be_bytes()].concat(),
+                pieces: Vec::new(),
+            };
+            world.connect();
+            world.send(&stream.bytes);
+            check(&world, &judge(&stream.bytes, MESSAGE_LIMIT), &stream, stream.bytes.len());
+            world.finish();
+        }
+    }
+}
+
+/// Every close code there can be.
+#[test]
+fn the_reactor_agrees_with_the_model_on_every_close_code() {
+    let mut world = World::new(MESSAGE_LIMIT);
+    for code in 0..=u16::MAX {
+        let [a, b] = code.to_be_bytes();
+        let bytes = vec![0x88, 0x84, 0, 0, 0, 0, a, b, b'o', b'k'];
+        let stream = Stream { seed: u64::from(code), bytes, pieces: Vec::new() };
+        world.connect();
+        world.send(&stream.bytes);
+        check(&world, &judge(&stream.bytes, MESSAGE_LIMIT), &stream, stream.bytes.len());
+        world.finish();
+    }
 }

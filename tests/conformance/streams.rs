@@ -3,9 +3,6 @@
 
 use fastrand::Rng;
 
-/// Messages of up to so many bytes are allowed; some streams go beyond.
-pub const MESSAGE_LIMIT: usize = 300;
-
 /// A stream of a client's bytes, and how it is cut into pieces.
 #[derive(Clone, Debug)]
 pub struct Stream {
@@ -17,17 +14,18 @@ pub struct Stream {
     pub pieces: Vec<Vec<u8>>,
 }
 
-/// The stream of this seed.
-pub fn stream(seed: u64) -> Stream {
-    let mut maker = Maker { random: Rng::with_seed(seed), out: Vec::new() };
+/// The stream of this seed, where messages of up to `limit` bytes are allowed: some are as long, some
+/// longer. Pieces grow with the limit.
+pub fn stream(seed: u64, limit: usize) -> Stream {
+    let mut maker = Maker { random: Rng::with_seed(seed), limit, out: Vec::new() };
     for _ in 0..maker.random.usize(1..8) {
         maker.act();
     }
-    let Maker { mut random, out: mut bytes } = maker;
+    let Maker { mut random, out: mut bytes, .. } = maker;
     if random.u8(..5) == 0 {
         bytes.truncate(random.usize(1..=bytes.len()));
     }
-    let longest = [1, 3, 20, 200, usize::MAX][random.usize(..5)];
+    let longest = [limit / 300, limit / 100, limit / 15, limit, usize::MAX][random.usize(..5)];
     let mut pieces = Vec::new();
     let mut rest = &bytes[..];
     while !rest.is_empty() {
@@ -40,6 +38,7 @@ pub fn stream(seed: u64) -> Stream {
 
 struct Maker {
     random: Rng,
+    limit: usize,
     out: Vec<u8>,
 }
 
@@ -157,7 +156,7 @@ impl Maker {
             1 => (self.random.u64(..=0xffff), Form::Eight),
             2 => (1 << 63 | self.random.u64(..), Form::Eight),
             3 => (self.random.u64(..), Form::Eight),
-            4 => (self.random.u64(290..320), Form::Shortest),
+            4 => (self.random.u64(0..30) + self.limit as u64 - 10, Form::Shortest),
             _ => (self.random.u64(..=0xffff), Form::Shortest),
         };
         let first = if self.random.u8(..4) == 0 { 0x89 } else { 0x82 };
@@ -187,7 +186,7 @@ impl Maker {
 
     /// Text or binary of a length at which something changes, or of any.
     fn payload(&mut self) -> (u8, Vec<u8>) {
-        let edges = [0, 1, 125, 126, 127, MESSAGE_LIMIT, self.random.usize(..200)];
+        let edges = [0, 1, 125, 126, 127, self.limit - 1, self.limit, self.random.usize(..200)];
         let length = edges[self.random.usize(..edges.len())];
         if self.random.bool() { (1, self.text(length)) } else { (2, self.bytes(length)) }
     }

@@ -7,8 +7,9 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::time::{Duration, Instant};
 
-use crate::harness::{PATIENCE, RawClient, Server, frame, request};
+use crate::harness::{RawClient, Server, frame, request};
 
 /// What one client does and how what it got is judged.
 pub struct Plan {
@@ -21,8 +22,11 @@ pub struct Plan {
     /// Whether the client shuts its side behind the last write; otherwise the server does first.
     pub finishes: bool,
     /// Judges every byte that came until the server ended the stream in good order.
-    pub judge: Box<dyn Fn(&[u8]) -> Result<(), String>>,
+    pub judge: Judge,
 }
+
+/// Says what is wrong with the bytes that came.
+pub type Judge = Box<dyn Fn(&[u8]) -> Result<(), String>>;
 
 /// One write.
 pub struct Round {
@@ -34,6 +38,9 @@ pub struct Round {
 
 /// So many clients at most are connected at once.
 const TOGETHER: usize = 300;
+
+/// How long all of them together may wait in a round: they run beside other tests.
+const TOGETHER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server with one reactor that lets clients take their time, and its pacer.
 pub struct Stage {
@@ -68,11 +75,12 @@ impl Stage {
         Stage { server, pacer }
     }
 
-    /// Plays all plans, some hundred at a time; panics with every one that failed.
+    /// Plays all plans, some hundred at a time; panics with those that failed among the first in
+    /// which any did.
     pub fn play(&mut self, plans: impl IntoIterator<Item = Plan>) {
         let mut plans = plans.into_iter().peekable();
         let (mut played, mut failures) = (0, Vec::new());
-        while plans.peek().is_some() {
+        while plans.peek().is_some() && failures.is_empty() {
             let batch: Vec<Plan> = plans.by_ref().take(TOGETHER).collect();
             played += batch.len();
             failures.extend(self.play_together(&batch));
@@ -91,12 +99,15 @@ impl Stage {
         }
         let rounds = plans.iter().map(|plan| plan.rounds.len()).max().unwrap_or(0);
         for n in 0..rounds {
+            let deadline = Instant::now() + TOGETHER_PATIENCE;
             for actor in &mut actors {
+                actor.deadline = deadline;
                 actor.write(n);
             }
             self.pace();
         }
-        actors.into_iter().filter_map(|actor| actor.end().err()).collect()
+        let deadline = Instant::now() + TOGETHER_PATIENCE;
+        actors.into_iter().filter_map(|actor| actor.end(deadline).err()).collect()
     }
 
     fn actor<'a>(&self, plan: &'a Plan) -> Actor<'a> {
@@ -104,7 +115,7 @@ impl Stage {
         if plan.is_upgraded {
             client.send(request("/echo", &[]).as_bytes());
         }
-        Actor { plan, client, received: Vec::new(), failure: None }
+        Actor { plan, client, received: Vec::new(), failure: None, deadline: Instant::now() }
     }
 
     fn pace(&mut self) {
@@ -119,6 +130,8 @@ struct Actor<'a> {
     client: RawClient,
     received: Vec<u8>,
     failure: Option<String>,
+    /// It waits no longer.
+    deadline: Instant,
 }
 
 impl Actor<'_> {
@@ -127,7 +140,6 @@ impl Actor<'_> {
         if self.plan.is_upgraded {
             assert_eq!(self.client.response().status, 101);
         }
-        self.client.stream().set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
     }
 
     /// The write of round `n`, if it has come so far.
@@ -161,6 +173,9 @@ impl Actor<'_> {
     /// Reads once; false at the end of the stream.
     fn read(&mut self) -> Result<bool, String> {
         let mut buffer = [0; 64 * 1024];
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = Some(left.max(Duration::from_millis(1)));
+        self.client.stream().set_read_timeout(left).expect("a timeout can be set");
         match self.client.stream().read(&mut buffer) {
             Ok(0) => Ok(false),
             Ok(n) => {
@@ -173,7 +188,8 @@ impl Actor<'_> {
     }
 
     /// Reads to the end, which must be in good order, and has all of it judged.
-    fn end(mut self) -> Result<(), String> {
+    fn end(mut self, deadline: Instant) -> Result<(), String> {
+        self.deadline = deadline;
         let mut outcome = self.failure.take().map_or(Ok(()), Err);
         while outcome.is_ok() {
             match self.read() {

@@ -150,7 +150,8 @@ def round_of(number, crowd, seconds):
     every = [
         Load(f"{number}-mixed", [
             "mixed", "-c", str(2 * crowd), "--size", "lognormal:256,1.2,most=64KiB", "--life", "exp:4s",
-            "--away", "exp:500ms", "--pause", "lognormal:300ms,1", "--duration", f"{seconds}s", "--connect-timeout", "60s", *seed]),
+            "--away", "exp:500ms", "--pause", "lognormal:300ms,1", "--duration", f"{seconds}s",
+            "--connect-timeout", "60s", *seed]),
         Load(f"{number}-churn", [
             "connect", "--churn", "-c", "20", "--connect-rate", "200", "--duration", f"{seconds}s",
             "--connect-timeout", "60s", *seed]),

@@ -127,6 +127,11 @@ def rates(samples, value):
     return [(minute, grown / span) for span, grown, minute in spans if span > 0]
 
 
+def beyond(sample, column):
+    """How many there are beside one for each held connection."""
+    return max(0, sample[column] - sample["held"])
+
+
 def panels(samples, story):
     """The wide panel and the four small ones."""
     rest = [sample for sample in samples if sample["kind"] == "quiet"]
@@ -148,10 +153,10 @@ def panels(samples, story):
         Panel("Connections", "those held, and with the load of each round", [
             Line("at rest", points(rest, lambda s: s["active"])),
             Line("under load", points(samples, lambda s: s["active"]), thin=True)]),
-        Panel("Held at rest", "each connection has one slot and one descriptor", [
-            Line("descriptors", points(rest, lambda s: s["descriptors"])),
-            Line("slots", points(rest, lambda s: s["slots"])),
-            Line("wheel entries", points(rest, lambda s: s["wheel"]))]),
+        Panel("At rest, beyond one for each held connection", "the server has descriptors of its own", [
+            Line("descriptors", points(rest, lambda s: beyond(s, "descriptors"))),
+            Line("slots", points(rest, lambda s: beyond(s, "slots"))),
+            Line("wheel entries", points(rest, lambda s: beyond(s, "wheel")))]),
         Panel("Deadlines passed a minute", "each is a peer that went wrong and was dealt with", [
             Line(kind, rates(rest, lambda s, kind=kind: s[f"expired.{kind}"])) for kind in kinds]),
         Panel("Connections ended, processor time", "a minute: hundreds of endings, seconds of CPU", [
@@ -177,7 +182,7 @@ def document(record, warm):
            f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{height - 1}" rx="8" class="card"/>',
            text(MARGIN, 36, f"{minutes:.0f} minutes of load beside {held:,} held connections", "ink h1"),
            text(MARGIN, 58, f"{record['opened']:,} connections opened, {record['messages']:,} messages verified, "
-                f"{record['zombies']:,} zombies noticed. Grey: the warm-up. All over minutes.", "soft")]
+                f"{record['zombies']:,} zombies noticed. Grey: the warm-up. Time in minutes.", "soft")]
     out += draw(wide, minutes, warm, (MARGIN, HEAD), (WIDE, TALL))
     for number, panel in enumerate(small):
         place = MARGIN + number % 2 * (HALF + GUTTER), half + number // 2 * row

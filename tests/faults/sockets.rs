@@ -2,6 +2,7 @@
 //! Not for what the server thinks it holds: its metrics say that, and this checks them.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where the kernel has a socket in its life (tcp(7), `include/net/tcp_states.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,8 @@ pub enum State {
 pub struct Socket {
     /// The server's port.
     pub port: u16,
-    /// Address and port of the other end, in the kernel's hexadecimal.
-    pub remote: String,
+    /// Address of the other end.
+    pub remote: IpAddr,
     /// Where it is in its life.
     pub state: State,
     /// Bytes that the other end has not acknowledged.
@@ -50,7 +51,7 @@ impl Socket {
         let has_shrunk = fields.get(5)?.starts_with("03:");
         Some(Socket {
             port: u16::from_str_radix(port, 16).ok()?,
-            remote: (*fields.get(2)?).to_owned(),
+            remote: address(fields.get(2)?)?,
             state: if has_shrunk { State::TimeWait } else { state(fields.get(3)?)? },
             unacknowledged: u64::from_str_radix(unacknowledged, 16).ok()?,
             is_owned: *fields.get(9)? != "0",
@@ -64,6 +65,20 @@ impl fmt::Debug for Socket {
         let Socket { port, remote, state, unacknowledged, .. } = self;
         write!(f, "{state:?} {port} <- {remote} unacknowledged={unacknowledged} {owner}")
     }
+}
+
+/// The kernel writes words of 32 bits as they lie in memory.
+fn address(hexadecimal: &str) -> Option<IpAddr> {
+    let (words, _) = hexadecimal.split_once(':')?;
+    let word = |at: usize| {
+        let digits = words.get(at * 8..at * 8 + 8)?;
+        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
+    };
+    if words.len() == 8 {
+        return Some(Ipv4Addr::from(word(0)?).into());
+    }
+    let words = [word(0)?, word(1)?, word(2)?, word(3)?].concat();
+    Some(Ipv6Addr::from(<[u8; 16]>::try_from(words).ok()?).into())
 }
 
 fn state(hexadecimal: &str) -> Option<State> {

@@ -65,10 +65,11 @@ fn noise_from_thousands_is_answered_and_leaves_nothing() {
     }
     let refused = crowd.peers.iter().filter(|peer| peer.close_code() == Some(1002)).count();
     assert!(refused > EACH / 2, "seed {seed}: only {refused} were told 1002");
-    let metrics = server.metrics();
+    // They are told before they are gone, since their own ends stay open.
+    let metrics = server.wait_for("all to be gone", |m| m.value("ws_slots_used", &[]) <= 8.0);
     let told = metrics.closed("handshake_refused") + metrics.closed("handshake_timeout");
     assert_eq!(told as usize, EACH, "seed {seed}");
-    assert_eq!(metrics.closed("protocol_error") as usize >= refused, true);
+    assert!(metrics.closed("protocol_error") as usize >= refused, "seed {seed}");
     kernel::assert_no_strays(&server, LATE);
     healthy.assert_undisturbed(LATE);
     drop(crowd);

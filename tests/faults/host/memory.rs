@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::aftermath::Watched;
 use crate::crowd::{Crowd, Reading};
-use crate::harness::{Metrics, frame, request};
+use crate::harness::{Metrics, PATIENCE, frame, request};
 use crate::healthy::Healthy;
 use crate::{LATE, alone, kernel};
 
@@ -98,6 +98,7 @@ fn near_its_limit_the_server_sheds_and_lives() {
         drop(crowds);
     }
     eprintln!("{} MiB resident at the most that was seen", most / MIB);
-    healthy.assert_undisturbed(LATE);
+    // A flood of 2 GB takes its time; but they are served in it, and none of them is shed.
+    healthy.assert_undisturbed(PATIENCE);
     server.aftermath();
 }

@@ -18,6 +18,8 @@ mod harness;
 mod netns;
 #[path = "../sockets.rs"]
 mod sockets;
+#[path = "../watch.rs"]
+mod watch;
 
 mod crowd;
 mod site;

@@ -1,6 +1,9 @@
 //! The server's namespace, and hosts behind routers that reach it.
 //! Not for the server itself or its peers; this is the ground they stand on.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
+
 use crate::netns::{Entered, Namespace, require};
 
 /// Where the server listens, reached over every router.
@@ -75,6 +78,11 @@ impl Host {
         self.peers().within(work)
     }
 
+    /// Its address.
+    pub fn address(&self) -> IpAddr {
+        Ipv4Addr::new(10, 78, self.n, 2).into()
+    }
+
     /// The router before it.
     pub fn router(&self) -> &Namespace {
         &self.router
@@ -85,18 +93,33 @@ impl Host {
         self.peers().ip("link set eth down");
     }
 
+    /// Takes the cable out at the server: it has no way to the host any more, and knows it.
+    pub fn unplug_server(&self) {
+        let name = format!("to{}", self.n);
+        let output = Command::new("ip").args(["link", "set", &name, "down"]).output();
+        // The test's thread is in the server's namespace, and so is what it runs.
+        assert!(output.is_ok_and(|output| output.status.success()), "{name} can be taken down");
+    }
+
     /// Has the router drop every packet on this way, by a firewall rule.
     pub fn firewall(&self, way: Way) {
-        let rules: &[&str] = match way {
-            Way::ToPeers => &["iifname north drop"],
-            Way::ToServer => &["oifname north drop"],
-            Way::Both => &["drop"],
-        };
+        self.rule(match way {
+            Way::ToPeers => "iifname north drop",
+            Way::ToServer => "oifname north drop",
+            Way::Both => "drop",
+        });
+    }
+
+    /// Has the router answer every packet of the server with a word of its own: `reject with ...`.
+    pub fn reject(&self, with: &str) {
+        self.rule(&format!("iifname north meta l4proto tcp reject with {with}"));
+    }
+
+    fn rule(&self, rule: &str) {
         let chain = "{ type filter hook forward priority 0; policy accept; }";
-        self.router.nft(&format!("add table ip faults; add chain ip faults cut {chain}"));
-        for rule in rules {
-            self.router.nft(&format!("add rule ip faults cut {rule}"));
-        }
+        self.router.nft(&format!(
+            "add table ip faults; add chain ip faults cut {chain}; add rule ip faults cut {rule}"
+        ));
     }
 
     /// Has the router drop every packet on this way, by a route to nowhere.

@@ -1,0 +1,12 @@
+//! What each fuzz target asserts, one function each that panics at a finding.
+//! Not where the bytes come from: libFuzzer brings them to the targets, proptest to their twins.
+
+pub mod admin_request;
+pub mod config;
+pub mod frames;
+pub mod http_head;
+pub mod life;
+pub mod outbox;
+pub mod rfc;
+pub mod script;
+pub mod wheel;

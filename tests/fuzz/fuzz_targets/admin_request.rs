@@ -1,0 +1,8 @@
+//! Requests to the admin port; see `bodies::admin_request`.
+#![no_main]
+
+#[path = "../bodies/mod.rs"]
+#[allow(dead_code, reason = "each target has one of the bodies")]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::admin_request::run(data));

@@ -1,0 +1,8 @@
+//! Frames through the connection core, whole and in pieces; see `bodies::frames`.
+#![no_main]
+
+#[path = "../bodies/mod.rs"]
+#[allow(dead_code, reason = "each target has one of the bodies")]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::frames::run(data));

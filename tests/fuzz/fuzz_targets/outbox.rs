@@ -1,0 +1,8 @@
+//! Outboxes beside a plain list; see `bodies::outbox`.
+#![no_main]
+
+#[path = "../bodies/mod.rs"]
+#[allow(dead_code, reason = "each target has one of the bodies")]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::outbox::run(data));

@@ -1,0 +1,8 @@
+//! The wheel beside a map ordered by time; see `bodies::wheel`.
+#![no_main]
+
+#[path = "../bodies/mod.rs"]
+#[allow(dead_code, reason = "each target has one of the bodies")]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::wheel::run(data));
