@@ -213,8 +213,7 @@ impl Outbox {
 
     fn drop_data(&mut self, doomed: impl Fn(&Outbox, &Queued) -> bool, budget: &Budget) -> u64 {
         let mut dropped = 0;
-        let is_partly_written =
-            self.front_sent > 0 && !mutation::is(Mutation::DropPartlyWritten);
+        let is_partly_written = self.front_sent > 0 && !mutation::is(Mutation::DropPartlyWritten);
         let mut at = usize::from(is_partly_written);
         while let Some(queued) = self.queue.get(at) {
             if !doomed(self, queued) {
