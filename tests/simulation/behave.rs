@@ -118,6 +118,10 @@ impl Client {
             _ => 1,
         };
         for _ in 0..burst {
+            let Some(session) = &self.session else { return };
+            if session.expected.len() > 100 || scene.net.backlog(session.socket) > 32 * 1024 {
+                return;
+            }
             let Some(message) = self.compose(scene) else { return };
             self.say(scene, true, message.opcode(), &message.payload());
         }

@@ -148,21 +148,24 @@ impl World {
             Stage::Busy | Stage::End => {}
             Stage::Calm => {
                 let latency = self.rules.faults.latency.clone();
-                let stalled = self.stations.iter().map(|station| station.stalled_until).max();
+                let stalled = self.stalled_until();
                 let mut net = self.net.borrow_mut();
                 net.faults = Faults::none(latency);
-                let stall = stalled.unwrap_or(0).saturating_sub(net.now);
+                let stall = stalled.saturating_sub(net.now);
                 net.ports.iter_mut().for_each(|port| port.starved_until = 0);
                 net.after(stall + self.rules.calm, Event::Stage(Stage::Drain));
                 drop(net);
                 self.begin_settling();
             }
-            Stage::Drain => {
-                if is_calm_over {
-                    self.is_settled()?;
+            Stage::Drain if is_calm_over => match self.is_settled() {
+                Ok(()) => self.drain(),
+                Err(what) if self.is_out_of_patience() => return Err(what),
+                Err(_) => {
+                    self.stage = Stage::Calm;
+                    self.net.borrow_mut().after(60 * SECOND, Event::Stage(Stage::Drain));
                 }
-                self.drain();
-            }
+            },
+            Stage::Drain => self.drain(),
             Stage::Gone => self.is_gone()?,
         }
         Ok(())
@@ -173,9 +176,9 @@ impl World {
         self.shared.mailboxes.tell_all(|| Mail::Drain(window));
         let longest = self.rules.every_limits().map(|limits| limits.close_timeout).max();
         let wait = window + longest.unwrap_or_default() + Duration::from_secs(4);
-        let stalled = self.stations.iter().map(|station| station.stalled_until).max();
+        let stalled = self.stalled_until();
         let mut net = self.net.borrow_mut();
-        let stall = stalled.unwrap_or(0).saturating_sub(net.now);
+        let stall = stalled.saturating_sub(net.now);
         self.drain_began = Some(net.now);
         net.after(wait.as_micros() as u64 + 2 * stall, Event::Stage(Stage::Gone));
     }

@@ -93,9 +93,16 @@ impl World {
                 return Err(format!("{}: {next:?} has never come back", who()));
             }
         }
-        self.missed += heard_less;
         self.heard_all(may_drop)?;
-        self.were_pinged()
+        self.were_pinged()?;
+        self.missed += heard_less;
+        Ok(())
+    }
+
+    /// What is not settled by now will never be, however low the rates.
+    pub fn is_out_of_patience(&self) -> bool {
+        let patience = if self.rules.has_rates() { 4 * 3600 * SECOND } else { 60 * SECOND };
+        self.net.borrow().now > self.settled.began + self.rules.calm + patience
     }
 
     /// Subscribers have heard all that was published while they were there.

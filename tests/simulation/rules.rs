@@ -219,7 +219,7 @@ impl Rules {
             limits.write_timeout + limits.handshake_timeout + limits.close_timeout
         };
         let longest = self.every_limits().map(wait).max().unwrap_or_default();
-        self.calm = longest.as_micros() as u64 + if self.has_rates() { 1800 } else { 60 } * SECOND;
+        self.calm = longest.as_micros() as u64 + 60 * SECOND;
     }
 
     /// True if a client may be made to wait for its rate.

@@ -303,8 +303,8 @@ impl World {
         }
         let Some(live) = &who.session else { return Ok(()) };
         let port = net.socket(live.socket).port;
-        let station = &self.stations[port];
-        let stall = station.stalled_until.saturating_sub(net.now);
+        let busy_until = self.stations[port].stalled_until.max(net.ports[port].clock);
+        let stall = busy_until.saturating_sub(net.now);
         let more = self.lost[port] - lost + if stall > 0 { stall + SECOND } else { 0 };
         if more > 0 {
             let lost = self.lost[port];
@@ -359,14 +359,12 @@ impl World {
 
     /// Looks at a reactor after its turn, and has it sleep.
     fn inspect(&mut self, id: usize, spent: u64, before: u64) -> Result<(), String> {
-        let mut net = self.net.borrow_mut();
         let station = &mut self.stations[id];
         let Some(reactor) = &mut station.reactor else { return Ok(()) };
-        let wait = if net.ports[id].is_busy() { Some(0) } else { reactor.announce() };
+        let announced = reactor.announce();
+        let mut net = self.net.borrow_mut();
+        let wait = if net.ports[id].is_busy() { Some(0) } else { announced };
         let clock = net.ports[id].clock;
-        if net.ports[id].is_busy() {
-            reactor.announce();
-        }
         let audit = reactor.audit();
         self.lost[id] = audit.lost();
         station.sums = audit.sums();
@@ -415,7 +413,7 @@ impl World {
             return Err(format!("{} bytes of outboxes are charged, {held} held", outboxes.used()));
         }
         let is_overspent = outboxes.is_overspent() || inboxes.is_overspent();
-        let stall = self.stations.iter().map(|station| station.stalled_until).max().unwrap_or(0);
+        let stall = self.stalled_until();
         let since = *self.overspent_since.get_or_insert(now);
         if !is_overspent {
             self.overspent_since = None;
@@ -431,6 +429,13 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// When all stalls and long turns that have begun are over.
+    pub fn stalled_until(&self) -> u64 {
+        let net = self.net.borrow();
+        let ends = self.stations.iter().zip(&net.ports);
+        ends.map(|(station, port)| station.stalled_until.max(port.clock)).max().unwrap_or(0)
     }
 
     /// A connection has left its slot.
