@@ -72,7 +72,9 @@ impl Conn {
                 && !(self.ping_is_behind() && mutation::is(Mutation::ForgetPongBehindBacklog))
             {
                 earliest.consider(self.heartbeat.plus(pong), Deadline::Pong);
-            } else if let Some(interval) = limits.ping {
+            } else if let Some(interval) = limits.ping
+                && !self.has(flag::PING_QUEUED)
+            {
                 earliest.consider(self.heartbeat.plus(interval), Deadline::Ping);
             }
         } else if limits.ping.is_some() && !self.has(flag::PING_QUEUED) {

@@ -107,9 +107,10 @@ impl Client {
         let limits = &scene.rules.limits;
         let reactors = scene.rules.reactors;
         let (up, down) = (limits.max_message_size / 4, limits.outbox_limit / 4);
+        let is_late = scene.rules.faults.late_by > SECOND;
         let random = &mut scene.net.random;
         let buffers = Buffers {
-            up: random.usize(2_048..16_384).max(up),
+            up: random.usize(2_048..16_384).max(up).max(if is_late { 65_536 } else { 0 }),
             down: random.usize(1_024..16_384).max(down),
         };
         let (port, acts_left) = (random.usize(0..reactors), random.u32(0..40));
@@ -260,10 +261,6 @@ impl Client {
             return Ok(());
         }
         session.end = Some(end);
-        if end == End::Fin && session.reader.unfinished() > 0 && session.opened.is_some() {
-            let bytes = session.reader.unfinished();
-            return Err(format!("the stream ended within a frame, after {bytes} bytes of it"));
-        }
         if !matches!(self.manner, Manner::Unanswering | Manner::Mute | Manner::TalksAfterClose) {
             let socket = session.socket;
             scene.net.finish(socket);
@@ -283,6 +280,10 @@ impl Client {
         let (Some(end), Some(reason)) = (session.end, session.grave) else { return Ok(()) };
         if !self.manner.is_good() || scene.net.socket(session.socket).was_cut {
             return Ok(());
+        }
+        let bytes = session.reader.unfinished();
+        if end == End::Fin && bytes > 0 && session.opened.is_some() && !reason.resets() {
+            return Err(format!("the stream ended within a frame, after {bytes} bytes of it"));
         }
         if reason == CloseReason::PeerClosed {
             *scene.missed += session.expected.len() as u64;
@@ -346,11 +347,16 @@ pub enum Bound {
     Close,
 }
 
+impl Bound {
+    pub const ALL: [Self; 5] =
+        [Self::Handshake, Self::Heartbeat, Self::Message, Self::Write, Self::Close];
+}
+
 impl Rules {
     /// Their sum in microseconds, as the longest of all limits has it, and a little more for ticks,
     /// latencies and faults; `None` where one is off, or where a peer may be made to wait.
     pub fn bound(&self, bounds: &[Bound]) -> Option<u64> {
-        let mut sum = 4 * SECOND;
+        let mut sum = 4 * SECOND + self.faults.late_by;
         for bound in bounds {
             let longest = self.every_limits().map(|limits| match bound {
                 Bound::Handshake => Some(limits.handshake_timeout),

@@ -51,7 +51,7 @@ impl World {
     fn stall(&mut self) {
         let length = self.stall_length();
         let until = self.net.borrow().now + length;
-        self.stations.iter_mut().for_each(|station| station.stalled_until = until);
+        self.stations.iter_mut().for_each(|station| station.stall(until));
     }
 
     /// One reactor is: its core is taken away, or a handler blocks.
@@ -60,7 +60,7 @@ impl World {
         let mut net = self.net.borrow_mut();
         let (id, until) = (net.random.usize(0..self.stations.len()), net.now + length);
         if net.random.bool() {
-            self.stations[id].stalled_until = until;
+            self.stations[id].stall(until);
         } else {
             self.stations[id].long_turn = length.min(3 * SECOND);
         }
@@ -77,6 +77,7 @@ impl World {
     fn reload(&mut self) {
         let Some(limits) = self.rules.reloads.get(self.reloads).copied() else { return };
         self.reloads += 1;
+        self.reloaded = self.net.borrow().now;
         self.shared.outbox_budget.set_limit(limits.outbox_budget);
         self.shared.inbox_budget.set_limit(limits.inbox_budget);
         self.shared.total_rate.set(limits.message_rate_total);
@@ -187,7 +188,13 @@ impl World {
     fn is_gone(&mut self) -> Result<(), String> {
         let left = self.stations.iter().filter(|station| station.reactor.is_some()).count();
         if left > 0 {
-            return Err(format!("{left} reactors have not drained in time"));
+            let slots: Vec<usize> = self.stations.iter().map(|station| station.slots).collect();
+            let began = self.drain_began;
+            return Err(format!(
+                "{left} reactors have not drained in time; slots {slots:?}, begun {began:?}, \
+                 lost {:?}",
+                self.lost
+            ));
         }
         self.net.borrow_mut().after(5 * SECOND, Event::Stage(Stage::End));
         Ok(())

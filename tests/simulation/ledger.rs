@@ -48,7 +48,11 @@ impl Client {
             CloseReason::InboxShed => world.rules.limits.inbox_budget < 1 << 30,
             CloseReason::HandlerClosed | CloseReason::HandlerPanic => session.asked_to_end,
             CloseReason::CloseTimeout => session.backlog_at_close > 0,
-            CloseReason::Draining | CloseReason::DrainDropped => world.drain_began.is_some(),
+            CloseReason::Draining => world.drain_began.is_some(),
+            CloseReason::DrainDropped => world.drain_began.is_some_and(|began| {
+                // Who was there when it began is asked to go and goes.
+                session.backlog_at_close > 0 || session.opened.is_none_or(|opened| opened > began)
+            }),
             _ => false,
         }
     }

@@ -31,6 +31,8 @@ pub struct Port {
     pub stale: VecDeque<Done>,
     /// Things done and bytes sent, ever: a turn without any had nothing to do.
     pub progress: u64,
+    /// Since when somebody waits who could be accepted.
+    pub kept_waiting: Option<u64>,
     /// Turned away on accept.
     pub refused: u64,
     /// The wait that the reactor asked for.
@@ -56,6 +58,7 @@ impl Port {
             writable: VecDeque::new(),
             stale: VecDeque::new(),
             progress: 0,
+            kept_waiting: None,
             refused: 0,
             asked: None,
         }
@@ -92,6 +95,16 @@ impl Port {
     pub fn is_busy(&self) -> bool {
         let can_accept = !self.queue.is_empty() && self.accepting == Accepting::On;
         !self.ready.is_empty() || !self.writable.is_empty() || !self.stale.is_empty() || can_accept
+    }
+
+    /// How long somebody has waited who could have been accepted, in microseconds.
+    pub fn keeps_waiting(&mut self, now: u64) -> u64 {
+        let has_room = self.open < self.descriptors && self.starved_until <= now;
+        if self.queue.is_empty() || !has_room {
+            self.kept_waiting = None;
+            return 0;
+        }
+        now - *self.kept_waiting.get_or_insert(now)
     }
 
     /// Closes the listener once its queue is empty.

@@ -12,7 +12,7 @@ use pulsewheel::reactor::audit::Grave;
 use pulsewheel::reactor::{Reactor, Shared};
 use pulsewheel::simulation::Berth;
 
-use crate::client::{Client, End, Scene};
+use crate::client::{Bound, Client, End, Scene};
 use crate::driver::{SimulatedDriver, socket_of};
 use crate::invariants::{Inspection, Tenants};
 use crate::net::{Event, Net, Server, SharedNet, SocketId, Stage};
@@ -28,14 +28,14 @@ pub struct Station {
     pub reactor: Option<Reactor>,
     wake: Arc<AtomicBool>,
     turn_at: Option<u64>,
-    pub stalled_until: u64,
+    stalled_until: u64,
     /// The next turn takes so much longer.
     pub long_turn: u64,
     idle_turns: u32,
     turns_unseen: usize,
     tenants: Tenants,
     pub sums: (u64, u64, u64),
-    slots: usize,
+    pub slots: usize,
     surplus: usize,
     mail_since: u64,
 }
@@ -53,6 +53,7 @@ pub struct World {
     pub missed: u64,
     pub graves: u64,
     pub reloads: usize,
+    pub reloaded: u64,
     pub published: Vec<(u64, Arc<pulsewheel::reactor::Fanout>)>,
     pub settled: crate::ledger::Settled,
     pub drain_began: Option<u64>,
@@ -111,6 +112,7 @@ impl World {
             missed: 0,
             graves: 0,
             reloads: 0,
+            reloaded: 0,
             published: Vec::new(),
             settled: Default::default(),
             drain_began: None,
@@ -305,7 +307,10 @@ impl World {
         let port = net.socket(live.socket).port;
         let busy_until = self.stations[port].stalled_until.max(net.ports[port].clock);
         let stall = busy_until.saturating_sub(net.now);
-        let more = self.lost[port] - lost + if stall > 0 { stall + SECOND } else { 0 };
+        // New limits begin some spans anew.
+        let longest = self.rules.bound(&Bound::ALL).unwrap_or(0);
+        let begun_anew = (self.reloaded + longest).saturating_sub(net.now) * u64::from(self.reloaded > 0);
+        let more = self.lost[port] - lost + if stall > 0 { stall + SECOND } else { begun_anew };
         if more > 0 {
             let lost = self.lost[port];
             net.after(more, Event::Judge { client, session, lost });
@@ -313,12 +318,20 @@ impl World {
         }
         let now = net.now;
         let socket = net.socket(live.socket);
+        if socket.server == Server::Queued {
+            // No deadline of its own runs before it is accepted.
+            net.after(10 * SECOND, Event::Judge { client, session, lost });
+            return Ok(());
+        }
+        let index = socket.token.map_or(u32::MAX, |token| token.index);
+        let seconds = (now - live.began) as f64 / 1e6;
+        let manner = who.manner;
+        let mut reactor = self.stations[port].reactor.as_mut();
+        let slot = reactor.as_mut().and_then(|reactor| reactor.audit().slot(index));
+        let now = reactor.map(|reactor| reactor.audit().now());
         Err(format!(
-            "client {client}, {:?}: it is still there, {} s after it began; token {:?}, {:?}",
-            who.manner,
-            (now - live.began) as f64 / 1e6,
-            socket.token,
-            socket.server,
+            "client {client}, {manner:?}: it is still there, {seconds} s after it began\n    \
+             {slot:?}\n    now {now:?}"
         ))
     }
 
@@ -420,6 +433,13 @@ impl World {
         } else if now > since.max(stall) + self.rules.mail_delay + SECOND {
             return Err(format!("a budget has been overspent since {since}"));
         }
+        for (id, port) in self.net.borrow_mut().ports.iter_mut().enumerate() {
+            let waited = port.keeps_waiting(now);
+            let stalled = stall.saturating_sub(port.kept_waiting.unwrap_or(stall));
+            if waited > stalled + SECOND && self.stations[id].reactor.is_some() {
+                return Err(format!("reactor {id} lets somebody wait who could be accepted"));
+            }
+        }
         for (id, station) in self.stations.iter_mut().enumerate() {
             let bytes = self.shared.mailboxes.bytes(id);
             if bytes == 0 || station.reactor.is_none() {
@@ -511,6 +531,11 @@ impl Station {
         }
     }
 
+    /// It is kept from running.
+    pub fn stall(&mut self, until: u64) {
+        self.stalled_until = self.stalled_until.max(until);
+    }
+
     /// It turns after `delay`, if it would not turn sooner.
     fn schedule(&mut self, net: &mut Net, id: usize, delay: u64) {
         let at = net.now + delay;
@@ -522,6 +547,7 @@ impl Station {
         if self.reactor.is_some() && self.turn_at.is_none_or(|turn_at| at < turn_at) {
             self.turn_at = Some(at);
             net.at(at, Event::Turn(id));
+            net.trace.say(net.now, || format!("reactor {id} will turn at {}", at as f64 / 1e6));
         }
     }
 }
