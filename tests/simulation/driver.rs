@@ -218,6 +218,7 @@ impl Driver for SimulatedDriver {
 
     fn adopt(&mut self, token: Token) -> io::Result<()> {
         let mut net = self.net.borrow_mut();
+        let now = net.now;
         let Some(id) = net.ports[self.id].pending.take() else {
             net.breaches.push(format!("{token:?} was adopted, and nothing was accepted"));
             return Ok(());
@@ -234,6 +235,7 @@ impl Driver for SimulatedDriver {
         }
         let socket = net.socket(id);
         socket.token = Some(token);
+        socket.adopted = now;
         socket.server = Server::Open;
         net.signal(id);
         Ok(())
@@ -264,6 +266,7 @@ impl Driver for SimulatedDriver {
             return Sending::Failed(io::ErrorKind::NotConnected);
         };
         let sending = net.send(id, parts);
+        net.trace.say(net.now, || format!("sent to {id:?}: {sending:?}"));
         net.ports[self.id].progress += 1;
         sending
     }

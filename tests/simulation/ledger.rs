@@ -89,7 +89,8 @@ impl World {
                 return Err(format!("{}: {backlog} bytes of it are not read", who()));
             }
             if session.opened.is_some() && session.sent_close {
-                return Err(format!("{}: its close frame has no answer", who()));
+                let socket = net.socket(session.socket);
+                return Err(format!("{}: its close frame has no answer; {socket:?}", who()));
             }
             heard_less += session.expected.len() as u64;
             if !session.expected.is_empty() && !may_drop {

@@ -86,6 +86,7 @@ pub struct Socket {
     pub session: u32,
     pub port: usize,
     pub token: Option<Token>,
+    pub adopted: u64,
     pub server: Server,
     /// One way, in microseconds.
     pub latency: u64,
@@ -212,6 +213,7 @@ impl Net {
             session,
             port,
             token: None,
+            adopted: 0,
             server: Server::Queued,
             latency,
             unsent_up: VecDeque::new(),

@@ -309,7 +309,9 @@ impl World {
         let stall = busy_until.saturating_sub(net.now);
         // New limits begin some spans anew.
         let longest = self.rules.bound(&Bound::ALL).unwrap_or(0);
-        let begun_anew = (self.reloaded + longest).saturating_sub(net.now) * u64::from(self.reloaded > 0);
+        let begun = self.reloaded.max(net.socket(live.socket).adopted);
+        let is_later = begun > live.began + SECOND;
+        let begun_anew = (begun + longest).saturating_sub(net.now) * u64::from(is_later);
         let more = self.lost[port] - lost + if stall > 0 { stall + SECOND } else { begun_anew };
         if more > 0 {
             let lost = self.lost[port];
@@ -422,7 +424,7 @@ impl World {
         if inboxes.used() != inbox {
             return Err(format!("{} bytes of inboxes are charged, {inbox} held", inboxes.used()));
         }
-        if outboxes.used() > held || (held == 0) != (outboxes.used() == 0) {
+        if outboxes.used() > held {
             return Err(format!("{} bytes of outboxes are charged, {held} held", outboxes.used()));
         }
         let is_overspent = outboxes.is_overspent() || inboxes.is_overspent();
