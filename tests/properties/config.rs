@@ -17,6 +17,9 @@ fn value() -> impl Strategy<Value = String> {
         "unix:[ -~]{0,20}",
         "(auto|off|on|true|close|pause|drop-oldest|drop-newest|json|text|info|debug)x?",
         "(info|off|trace)?,?[a-z:]{0,8}=?(debug|of|warn)?(/[a-z(\\[]{0,5})?",
+        // What a unit divides, and what it nearly does.
+        (0..5u32, 1..100u64, 0..3u64)
+            .prop_map(|(unit, n, more)| { ((n << (10 * unit)) + more - 1).to_string() }),
         any::<String>(),
     ]
 }
