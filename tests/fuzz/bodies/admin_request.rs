@@ -145,7 +145,7 @@ fn encode(byte: u8) -> String {
     match byte {
         b' ' => "+".to_owned(),
         b'a'..=b'z' | b'0'..=b'9' | b'/' => char::from(byte).to_string(),
-        _ if byte % 2 == 0 => format!("%{byte:02x}"),
+        _ if byte.is_multiple_of(2) => format!("%{byte:02x}"),
         _ => format!("%{byte:02X}"),
     }
 }

@@ -48,7 +48,7 @@ pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let first = script.byte();
     let now = Tick(STARTS[usize::from(first) % STARTS.len()]);
-    let furthest = if first < 16 { FURTHEST } else { NEAR };
+    let furthest = if first > 250 { FURTHEST } else { NEAR };
     let mut watch = Watch {
         wheel: Wheel::new(now),
         now,
