@@ -18,8 +18,8 @@ const PEERS: usize = 50;
 /// What a pipe may lose and still be called one.
 const STORMY: Weather = Weather {
     loss: 25,
-    // A ping, its retransmissions and the pong's take less than the pong timeout below.
-    worst_run: 2,
+    // So what stands first gets through in less than the pong timeout below, and so does a pong.
+    persistence: 2,
     delay_ms: 20..150,
     repeats: 5,
     ..Weather::FAIR
