@@ -263,7 +263,13 @@ impl RawClient {
         let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         self.stream.set_read_timeout(Some(left))?;
         let mut buffer = [0; 16 * 1024];
-        let n = self.stream.read(&mut buffer)?;
+        let n = loop {
+            match self.stream.read(&mut buffer) {
+                // With a timeout set a read is not taken up again by the kernel (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => break outcome?,
+            }
+        };
         self.unread.extend_from_slice(&buffer[..n]);
         Ok(n)
     }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use crate::harness::{Herd, RawClient, Server, ms};
+use crate::harness::{Event, Frame, Herd, PATIENCE, RawClient, Server, frame, ms};
 use crate::netns::Namespace;
 
 /// Upgraded peers of one host. A thread reads what comes and answers each ping at once.
@@ -74,7 +75,8 @@ impl Talker {
         let thread = std::thread::spawn(move || {
             let mut echoes = 0;
             while !seen.load(Relaxed) {
-                peer.expect_echo("all is well");
+                peer.send(&frame::text("all is well"));
+                assert_eq!(next_message(&mut peer), b"all is well");
                 echoes += 1;
                 std::thread::sleep(ms(5));
             }
@@ -88,4 +90,30 @@ impl Talker {
         self.stop.store(true, Relaxed);
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
+}
+
+/// The next message, however long it takes, while each ping is answered.
+pub fn next_message(peer: &mut RawClient) -> Vec<u8> {
+    let end = Instant::now() + 2 * PATIENCE;
+    loop {
+        match peer.next(ms(200)) {
+            Event::Frame(Frame { first: frame::PING, payload }) => {
+                peer.send(&frame::frame(frame::PONG, &payload));
+            }
+            Event::Frame(frame) => return frame.payload,
+            Event::Nothing => assert!(Instant::now() < end, "no message came"),
+            other => panic!("who lives is not reaped: {other:?}"),
+        }
+    }
+}
+
+/// Sends everyone on `/broadcast` so many messages of that many bytes, from the server's own host.
+pub fn tell_all(server: &Server, messages: usize, size: usize) {
+    let mut peer = RawClient::open(server, "/broadcast");
+    for _ in 0..messages {
+        peer.send(&frame::binary(&vec![7; size]));
+        next_message(&mut peer);
+    }
+    peer.send(&frame::close(1000, ""));
+    peer.expect_close(1000);
 }

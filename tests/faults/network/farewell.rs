@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::aftermath::aftermath;
-use crate::crowd::Crowd;
-use crate::harness::{PATIENCE, RawClient, Server, frame, wait_until};
+use crate::crowd::{Crowd, tell_all};
+use crate::harness::{PATIENCE, RawClient, frame, wait_until};
 use crate::site::{Site, Way};
 use crate::sockets::{self, State};
 use crate::watch::Watch;
@@ -111,24 +111,13 @@ fn a_backlog_for_who_has_finished_and_is_not_reached_ends_by_the_write_deadline(
     let mut peer = host.within(|| RawClient::open(&server, "/broadcast"));
     host.firewall(Way::ToPeers);
     let watch = Watch::start(&server);
-    broadcast(&server);
+    tell_all(&server, 20, 50_000);
     peer.finish();
     let metrics = server.wait_for("the end", |m| m.value("ws_connections_active", &[]) == 0.0);
     assert_eq!(metrics.closed("write_timeout"), 1, "{}", metrics.text());
     watch.assert_within(&server, WRITE);
     drop(peer);
     aftermath(&mut server, &baseline, Duration::from_secs(13));
-}
-
-/// Sends everyone on `/broadcast` more than a kernel takes.
-fn broadcast(server: &Server) {
-    let mut talker = RawClient::open(server, "/broadcast");
-    for _ in 0..20 {
-        talker.send(&frame::binary(&[7; 50_000]));
-        talker.data();
-    }
-    talker.send(&frame::close(1000, ""));
-    talker.expect_close(1000);
 }
 
 #[test]
@@ -140,7 +129,7 @@ fn a_drain_ends_in_time_although_nobody_can_be_told() {
     let (mut server, _) = start(&flags);
     let crowd = Crowd::gather(&server, host.peers(), "/broadcast", 20);
     host.unplug();
-    broadcast(&server);
+    tell_all(&server, 20, 50_000);
     let port = server.address().port();
     server.signal("TERM");
     // Long before any pong of theirs is overdue.

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::aftermath::aftermath;
-use crate::crowd::Crowd;
-use crate::harness::{Event, Metrics, PATIENCE, RawClient, SLACK, frame, ms};
+use crate::crowd::{Crowd, next_message, tell_all};
+use crate::harness::{Metrics, PATIENCE, RawClient, SLACK, frame};
 use crate::site::Site;
 use crate::watch::Watch;
 use crate::wire::{Weather, Wire};
@@ -18,8 +18,8 @@ const PEERS: usize = 50;
 /// What a pipe may lose and still be called one.
 const STORMY: Weather = Weather {
     loss: 25,
-    // A ping, its retransmissions and the pong's take less than the pong timeout below.
-    worst_run: 2,
+    // So what stands first gets through in less than the pong timeout below, and so does a pong.
+    persistence: 2,
     delay_ms: 20..150,
     repeats: 5,
     ..Weather::FAIR
@@ -57,19 +57,6 @@ fn nobody_alive_is_reaped_behind_loss_delay_reordering_and_repetition() {
     aftermath(&mut server, &baseline, Duration::from_secs(17));
 }
 
-/// The next message, however long it takes, while each ping is answered.
-fn next_message(peer: &mut RawClient) -> Vec<u8> {
-    let end = Instant::now() + 2 * PATIENCE;
-    loop {
-        let (frames, event) = peer.answer_pings(ms(200));
-        if let Some(frame) = frames.into_iter().next() {
-            return frame.payload;
-        }
-        assert_eq!(event, Event::Nothing, "who lives is not reaped");
-        assert!(Instant::now() < end, "no message came");
-    }
-}
-
 /// The ping stands behind data that takes longer than the pong timeout. As long as that moves, the
 /// peer is slow and not dead.
 #[test]
@@ -78,11 +65,8 @@ fn a_peer_on_a_slow_line_is_slow_and_not_dead() {
     let wire = Wire::to(&site, Weather { rate: Some(60_000), ..Weather::FAIR });
     let (mut server, baseline) = start(&["--write-timeout", "15s"]);
     let mut peer = wire.peers().within(|| RawClient::open(&server, "/broadcast"));
-    let mut talker = RawClient::open(&server, "/broadcast");
     let size = 400_000;
-    talker.send(&frame::binary(&vec![7; size]));
-    talker.data();
-    drop(talker);
+    tell_all(&server, 1, size);
     let begun = Instant::now();
     assert_eq!(next_message(&mut peer).len(), size, "it reads as fast as the line lets it");
     assert!(begun.elapsed() > 2 * (PING + PONG), "it took longer than a heartbeat allows");
@@ -103,11 +87,8 @@ fn a_long_message_into_a_path_that_swallows_long_packets_ends_by_the_pong_deadli
     let (mut server, baseline) = start(&[]);
     let mut peer = wire.peers().within(|| RawClient::open(&server, "/broadcast"));
     peer.expect_echo("short messages pass");
-    let mut talker = RawClient::open(&server, "/broadcast");
-    talker.send(&frame::binary(&[7; 5_000]));
-    talker.data();
+    tell_all(&server, 1, 5_000);
     let watch = Watch::start(&server);
-    drop(talker);
     let (frames, _) = peer.answer_pings(PING + PONG + 2 * SLACK);
     assert!(frames.is_empty(), "the message can't arrive: {}", frames.len());
     assert!(wire.tally().too_long.load(Relaxed) > 0);
@@ -143,11 +124,9 @@ fn a_kernel_that_probes_the_path_gets_long_messages_through() {
     let heartbeat = ["--ping-interval", "10s", "--pong-timeout", "10s", "--write-timeout", "15s"];
     let (mut server, baseline) = start(&heartbeat);
     let mut peer = wire.peers().within(|| RawClient::open(&server, "/broadcast"));
-    let mut talker = RawClient::open(&server, "/broadcast");
-    talker.send(&frame::binary(&[7; 5_000]));
-    talker.data();
-    assert_eq!(peer.data().payload.len(), 5_000);
+    tell_all(&server, 1, 5_000);
+    assert_eq!(next_message(&mut peer).len(), 5_000);
     assert!(wire.tally().too_long.load(Relaxed) > 0, "the line swallowed some");
-    drop((peer, talker));
+    drop(peer);
     aftermath(&mut server, &baseline, Duration::from_secs(21));
 }

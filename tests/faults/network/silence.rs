@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::aftermath::aftermath;
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, tell_all};
 use crate::harness::{Metrics, RawClient, Server, frame, wait_until};
 use crate::site::{Host, Site, Way};
 use crate::sockets;
@@ -36,13 +36,7 @@ impl Queue {
             Queue::InKernel => (1, 2_000),
             Queue::InOutbox => (40, 50_000),
         };
-        let mut talker = RawClient::open(server, "/broadcast");
-        for _ in 0..messages {
-            talker.send(&frame::binary(&vec![7; size]));
-            talker.data();
-        }
-        talker.send(&frame::close(1000, ""));
-        talker.expect_close(1000);
+        tell_all(server, messages, size);
     }
 
     /// Waits until it stands where it is said to, for all of a host's peers.
@@ -227,6 +221,35 @@ fn who_is_behind_a_black_hole_is_reset_by_the_pong_deadline() {
     for way in [Way::ToPeers, Way::ToServer, Way::Both] {
         falls_silent(Queue::InKernel, |host| host.blackhole(way));
     }
+}
+
+/// Six times over: were anything of a backlog kept on the books, the budgets would be spent by now
+/// and peers shed that did no harm.
+#[test]
+fn budgets_get_back_what_the_cut_off_held() {
+    let site = Site::new();
+    let host = site.host(1);
+    let budgets = ["--inbox-budget", "128KiB", "--outbox-budget", "8MiB"];
+    let limits = ["--max-message-size", "64KiB", "--write-timeout", "1s"];
+    let (mut server, baseline) = start(&[budgets, limits].concat());
+    let mut half = frame::header(frame::BINARY, 60_000);
+    half.extend_from_slice(&[0; 30_000]);
+    for round in 1..=6 {
+        let mut talks = host.within(|| RawClient::open(&server, "/echo"));
+        let listens = host.within(|| RawClient::open(&server, "/broadcast"));
+        talks.send(&half);
+        server.wait_for("half a message", |m| m.value("ws_inbox_bytes", &[]) >= 30_000.0);
+        host.firewall(Way::Both);
+        Queue::InOutbox.fill(&server);
+        server.wait_for("both verdicts", |m| {
+            (m.closed("pong_timeout"), m.closed("write_timeout")) == (round, round)
+        });
+        drop((talks, listens));
+        host.open_firewall();
+    }
+    let metrics = server.metrics();
+    assert_eq!(metrics.sum("ws_inbox_sheds_total") + metrics.sum("ws_outbox_sheds_total"), 0.0);
+    aftermath(&mut server, &baseline, GIVE_UP);
 }
 
 /// Its bytes reach us and nothing of ours reaches it. Once its kernel has sent what it may without

@@ -28,8 +28,8 @@ use crate::site::{SERVER, Site};
 pub struct Weather {
     /// Of a hundred packets so many are lost.
     pub loss: u32,
-    /// Of one flow in one direction no more than so many in a row.
-    pub worst_run: u32,
+    /// No segment is lost more often than that, sent again and again.
+    pub persistence: u32,
     /// How long a packet is on its way, drawn anew for each, so that they overtake each other.
     pub delay_ms: Range<u64>,
     /// Of a hundred packets so many arrive twice.
@@ -44,7 +44,7 @@ impl Weather {
     /// A line that does no harm.
     pub const FAIR: Self = Weather {
         loss: 0,
-        worst_run: 0,
+        persistence: 0,
         delay_ms: 0..1,
         repeats: 0,
         longest: usize::MAX,
@@ -90,7 +90,7 @@ impl Wire {
             weather: Arc::clone(&weather),
             tally: Arc::clone(&tally),
             random: fastrand::Rng::with_seed(4),
-            runs: BTreeMap::new(),
+            losses: BTreeMap::new(),
             under_way: BinaryHeap::new(),
             sequence: 0,
             begun: Instant::now(),
@@ -136,8 +136,8 @@ struct Line {
     weather: Arc<Mutex<Weather>>,
     tally: Arc<Tally>,
     random: fastrand::Rng,
-    /// How many packets in a row each flow has lost, by direction and port of the peer.
-    runs: BTreeMap<(usize, u16), u32>,
+    /// How often each segment was lost, by direction, port of the peer and sequence number.
+    losses: BTreeMap<(usize, u16, u32), u32>,
     under_way: BinaryHeap<Packet>,
     sequence: u64,
     begun: Instant,
@@ -196,12 +196,16 @@ impl Line {
     }
 
     fn loses(&mut self, weather: &Weather, from: usize, packet: &[u8]) -> bool {
-        // The source port stands first in the TCP header, the destination's next.
-        let at = usize::from(packet[0] & 15) * 4 + if from == 0 { 2 } else { 0 };
-        let port = packet.get(at..at + 2).map_or(0, |two| u16::from_be_bytes([two[0], two[1]]));
-        let run = self.runs.entry((from, port)).or_default();
-        let loses = *run < weather.worst_run && self.random.u32(0..100) < weather.loss;
-        *run = if loses { *run + 1 } else { 0 };
+        // Both ports stand first in the TCP header, the sequence number next.
+        let header = packet.get(usize::from(packet[0] & 15) * 4..).unwrap_or_default();
+        let &[a, b, c, d, e, f, g, h, ..] = header else { return false };
+        let port = u16::from_be_bytes(if from == 0 { [c, d] } else { [a, b] });
+        let key = (from, port, u32::from_be_bytes([e, f, g, h]));
+        let so_far = self.losses.get(&key).copied().unwrap_or_default();
+        let loses = so_far < weather.persistence && self.random.u32(0..100) < weather.loss;
+        if loses {
+            self.losses.insert(key, so_far + 1);
+        }
         loses
     }
 
