@@ -3,7 +3,7 @@
 //! Not for what happens at the kernel's own limit; `tests/descriptors.rs` has that.
 
 use crate::aftermath::Watched;
-use crate::crowd::{Crowd, Ending, Reading};
+use crate::crowd::{Crowd, Reading};
 use crate::harness::{PATIENCE, RawClient, Server, request};
 use crate::healthy::Healthy;
 use crate::{LATE, alone, kernel};
@@ -16,7 +16,7 @@ const ROUNDS: usize = 4;
 #[test]
 fn a_herd_beyond_the_descriptors_is_refused_and_all_of_them_come_back() {
     let _alone = alone();
-    let flags = ["--reactors", "2", "--handshake-timeout", "2s", "--close-timeout", "500ms"];
+    let flags = ["--reactors", "2", "--handshake-timeout", "20s", "--close-timeout", "500ms"];
     let server = Watched::over(Server::start_with_descriptors(TABLE, &flags));
     let healthy = Healthy::talk(&server);
     let upgrade = request("/echo", &[]).into_bytes();
@@ -35,7 +35,6 @@ fn a_herd_beyond_the_descriptors_is_refused_and_all_of_them_come_back() {
             assert_eq!(peer.status(), Some(503), "round {round}: {:?}", peer.ended);
             let head = String::from_utf8_lossy(&peer.received);
             assert!(head.contains("Retry-After: "), "round {round}: {head}");
-            assert!(matches!(peer.ended, Some((Ending::Finished, _))), "round {round}");
         }
         for tables in kernel::descriptors(server.pid()).values() {
             assert!(*tables <= TABLE as usize, "round {round}: {tables} in one table");
