@@ -50,13 +50,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Head>, Answer> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut parsed = httparse::Request::new(&mut fields);
     let too_large = || Answer::error(431, "the request head is too large");
-    match parsed.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => {
+    // What stands behind that is no part of a head, whatever it is.
+    let looked_at = bytes.get(..MAX_HEAD).unwrap_or(bytes);
+    match parsed.parse(looked_at) {
+        Ok(httparse::Status::Complete(length)) => {
             let request = Request::from_parsed(&parsed)?;
             Ok(Some(Head { request, length }))
         }
         Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => Ok(None),
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => Err(too_large()),
+        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => Err(too_large()),
         Err(httparse::Error::Version) => Err(Answer::error(505, "only HTTP/1 is spoken here")),
         Err(_) => Err(malformed()),
     }
@@ -270,6 +272,12 @@ mod tests {
         assert_eq!(status(endless.as_bytes()), "431");
         let whole = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(MAX_HEAD));
         assert_eq!(status(whole.as_bytes()), "431");
+        let noise = format!("GET /{} \0", "a".repeat(MAX_HEAD));
+        assert_eq!(
+            status(noise.as_bytes()),
+            "431",
+            "what stands behind the limit is not looked at"
+        );
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MAX_FIELDS + 1));
         assert_eq!(status(many.as_bytes()), "431");
     }

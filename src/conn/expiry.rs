@@ -55,6 +55,17 @@ impl Conn {
         earliest.0
     }
 
+    /// When the wheel must look at it. For a message that is no later than if it began now: with an
+    /// entry at its own deadline, which the bytes that have come have put off, each message that
+    /// begins with a little less would need another entry, an earlier one.
+    pub fn look_due(&self, now: Tick, limits: &Limits) -> Option<Tick> {
+        let (tick, deadline) = self.deadline(limits)?;
+        Some(match deadline {
+            Deadline::Message => tick.earlier(now.plus(limits.message)),
+            _ => tick,
+        })
+    }
+
     fn open_deadlines(&self, limits: &Limits, earliest: &mut Earliest) {
         if self.has(flag::RETIRES) {
             earliest.consider(self.retires, Deadline::Lifetime);

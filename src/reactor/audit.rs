@@ -72,6 +72,11 @@ impl Audit<'_> {
         self.core.now.tick
     }
 
+    /// Microseconds on the reactor's clock at its last turn.
+    pub fn micros(&self) -> u64 {
+        self.core.now.micros
+    }
+
     /// Microseconds that stalls have taken out of the reactor's clock.
     pub fn lost(&self) -> u64 {
         self.lost

@@ -138,7 +138,7 @@ impl Core {
     /// Has the wheel look at a connection when its earliest deadline comes.
     pub fn arm(&mut self, token: Token) {
         let Some(conn) = self.slots.get(token) else { return };
-        let Some((tick, _)) = conn.deadline(&self.limits) else { return };
+        let Some(tick) = conn.look_due(self.now.tick, &self.limits) else { return };
         if let Some(tick) = conn.armed.want(self.now.tick, tick) {
             self.wheel.insert(token.index, tick);
         } else if mutation::is(Mutation::LeaveWheelEntry) {

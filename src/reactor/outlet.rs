@@ -132,11 +132,18 @@ impl Core {
 
     /// Queues a ping or pong ahead of data.
     pub fn queue_control(&mut self, token: Token, frame: &[u8]) {
-        let Core { slots, output, now, .. } = self;
+        let Core { slots, output, now, shared, .. } = self;
         let Some(conn) = slots.get(token) else { return };
+        let is_answered = conn.totals().bytes_sent > 0;
         match conn.active() {
             Some(active) if !active.outbox.is_empty() => {
-                active.outbox.push_control(frame, now.tick);
+                if is_answered {
+                    active.outbox.push_control(frame, now.tick);
+                } else {
+                    // Nothing may overtake the answer to the handshake.
+                    let frame = Frame::own(frame.to_vec().into());
+                    active.outbox.push(frame, false, now.tick, &shared.outbox_budget);
+                }
                 self.mark_backlog(token);
             }
             _ => output.frames(token, &mut conn.output, 0, |out| out.extend_from_slice(frame)),

@@ -79,7 +79,10 @@ pub struct Running {
     reload: Option<(Reload, LogHandle)>,
     stage: Stage,
     failure: Option<RunError>,
-    last_totals: Totals,
+    /// As the last summary told them.
+    last_told: Totals,
+    /// As they were when freed memory was last given back.
+    last_trimmed: Totals,
 }
 
 /// How far a server is from its end.
@@ -91,8 +94,8 @@ enum Stage {
     Draining,
 }
 
-/// Counts of the summary line.
-#[derive(Clone, Copy, Debug, Default)]
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Totals {
     received: u64,
     sent: u64,
@@ -137,7 +140,8 @@ impl Running {
             reload: None,
             stage: Stage::Serving,
             failure: None,
-            last_totals: Totals::default(),
+            last_told: Totals::default(),
+            last_trimmed: Totals::default(),
         }
     }
 
@@ -336,15 +340,15 @@ impl Running {
     /// Gives freed memory back, if there was traffic that can have left some.
     fn trim(&mut self) {
         let totals = self.totals();
-        if totals.bytes != self.last_totals.bytes || totals.closed != self.last_totals.closed {
-            self.last_totals.bytes = totals.bytes;
+        if totals != self.last_trimmed {
+            self.last_trimmed = totals;
             memory::trim();
         }
     }
 
     fn summarize(&mut self, period: Duration) {
         let totals = self.totals();
-        let last = std::mem::replace(&mut self.last_totals, totals);
+        let last = std::mem::replace(&mut self.last_told, totals);
         let active: u64 = self.shared.shards.iter().map(|s| s.connections_active.get()).sum();
         let rate = |now: u64, then: u64| (now - then) as f64 / period.as_secs_f64();
         log::info!(

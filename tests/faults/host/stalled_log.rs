@@ -29,13 +29,13 @@ const FLAGS: [&str; 6] = [
 
 /// Has so many connections come and go.
 fn come_and_go(server: &Watched, count: usize) {
-    let before = closed(&server.metrics());
+    let upgrade = request("/echo", &[]).into_bytes();
     for _ in 0..count / AT_ONCE {
-        let upgrade = request("/echo", &[]).into_bytes();
+        let before = closed(&server.metrics()) as usize;
         drop(Crowd::of(server, AT_ONCE, Reading::All, |_| upgrade.clone()));
+        let are_gone = |m: &Metrics| closed(m) as usize >= before + AT_ONCE;
+        server.wait_for("all to have come and gone", are_gone);
     }
-    let is_so = |m: &Metrics| closed(m) as usize >= before as usize + count;
-    server.wait_for("all to have come and gone", is_so);
 }
 
 fn closed(metrics: &Metrics) -> f64 {

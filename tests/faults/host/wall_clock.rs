@@ -120,7 +120,14 @@ fn no_deadline_moves_with_the_wall_clock() {
         shifted.set(days);
         while dead.ended() + mute.ended() < 2 * EACH {
             let late = mute.last_begun().elapsed().saturating_sub(LONGEST_SILENCE);
-            assert!(late < LATE, "{days} days: {} and {}", dead.ended(), mute.ended());
+            assert!(
+                late < LATE,
+                "{days} days: {} and {} are gone {late:?} too late\n{}\n{:#?}",
+                dead.ended(),
+                mute.ended(),
+                server.metrics().text(),
+                server.log().split_off(server.log().len() - 20)
+            );
             alive.run(ms(50), true);
             dead.read_for(Duration::ZERO);
             mute.read_for(Duration::ZERO);

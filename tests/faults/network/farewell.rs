@@ -43,7 +43,7 @@ fn a_lost_answer_to_a_close_frame_leaves_no_orphan_beyond_its_deadline() {
     let watch = Watch::start(&server);
     server.wait_for("the end", |m| m.closed("peer_closed") == before + 1);
     watch.assert_within(&server, CLOSE);
-    aftermath(&mut server, &baseline, GIVE_UP.saturating_sub(watch.elapsed()));
+    aftermath(&mut server, &baseline, GIVE_UP);
     drop(peer);
 }
 
@@ -95,12 +95,11 @@ fn an_answer_that_does_not_reach_who_has_finished_leaves_no_orphan_beyond_its_de
     // As much as its kernel sends before the first acknowledgement.
     peer.send(&frame::binary(&[1; 9_000]));
     peer.finish();
-    let watch = Watch::start(&server);
     server.wait_for("the end", |m| m.closed("peer_gone") == 1);
     let orphans = sockets::connections(server.pid(), &[server.address().port()]);
     let owed = |socket: &sockets::Socket| socket.is_orphan() && socket.unacknowledged > 9_000;
     assert!(orphans.iter().any(owed), "the kernel has the answer: {orphans:?}");
-    aftermath(&mut server, &baseline, GIVE_UP.saturating_sub(watch.elapsed()));
+    aftermath(&mut server, &baseline, GIVE_UP);
     drop(peer);
 }
 

@@ -109,9 +109,10 @@ fn a_host_that_comes_back_and_dials_from_the_same_port_gets_through() {
     host.appear();
     let mut after = host.within(|| dial_from(40_000, &server));
     after.expect_echo("after");
-    let metrics = server.metrics();
+    let metrics = server.wait_for("the end of the old connection", |m| {
+        m.value("ws_connections_active", &[]) == 1.0
+    });
     assert_eq!(metrics.closed("peer_reset"), 1, "{}", metrics.text());
-    assert_eq!(metrics.value("ws_connections_active", &[]), 1.0);
     after.send(&frame::close(1000, ""));
     after.expect_close(1000);
     drop(after);

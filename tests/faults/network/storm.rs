@@ -57,9 +57,9 @@ fn storms_of_resets_pass_beside_healthy_traffic() {
         }
         drop(peers);
         let all = storm * STORM as u64;
-        let metrics = server.wait_for("the storm to pass", |m| m.closed("peer_reset") >= all);
-        assert_eq!(metrics.closed("peer_reset"), all);
-        assert_eq!(metrics.value("ws_connections_active", &[]), 101.0);
+        let metrics = server
+            .wait_for("the storm to pass", |m| m.value("ws_connections_active", &[]) <= 101.0);
+        assert_eq!(metrics.closed("peer_reset"), all, "and nobody else is gone");
     }
     assert!(talker.leave() > 0);
     healthy.leave_unharmed();
@@ -85,8 +85,11 @@ fn a_storm_of_resets_before_any_request_leaves_nothing() {
         server.wait_for("the storm to pass", |m| m.closed("peer_reset") >= all);
     }
     assert!(talker.leave() > 0);
-    server.wait_for("the talker to leave", |m| m.closed("peer_gone") == 1);
-    assert_eq!(server.metrics().closed("peer_reset"), STORMS * STORM as u64);
+    let metrics =
+        server.wait_for("the talker to leave", |m| m.value("ws_connections_active", &[]) == 0.0);
+    // It may have left with a ping unread, and so with a reset as well.
+    let ended = metrics.closed("peer_reset") + metrics.closed("peer_gone");
+    assert_eq!(ended, STORMS * STORM as u64 + 1, "{}", metrics.text());
     aftermath(&mut server, &baseline, GIVE_UP);
 }
 

@@ -1,0 +1,555 @@
+//! One world: reactors, clients and the network between them, from one event to the next.
+//! Not what befalls the server as a whole (see `fate`), nor what must hold (see `invariants`).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pulsewheel::CloseReason;
+use pulsewheel::io::{Chunk, Done, Ending, Token};
+use pulsewheel::reactor::audit::Grave;
+use pulsewheel::reactor::{Reactor, Shared};
+use pulsewheel::simulation::Berth;
+
+use crate::client::{Bound, Client, End, Scene};
+use crate::driver::{SimulatedDriver, socket_of};
+use crate::invariants::{Inspection, Tenants};
+use crate::net::{Event, Net, Server, SharedNet, SocketId, Stage};
+use crate::rules::{Rules, SECOND};
+use crate::serve::{self, Visits};
+use crate::trace::Trace;
+
+/// Turns in a row that may have nothing to do and not wait either.
+const IDLE_TURNS: u32 = 64;
+
+/// A reactor and when it turns.
+pub struct Station {
+    pub reactor: Option<Reactor>,
+    wake: Arc<AtomicBool>,
+    turn_at: Option<u64>,
+    stalled_until: u64,
+    /// The next turn takes so much longer.
+    pub long_turn: u64,
+    idle_turns: u32,
+    turns_unseen: usize,
+    tenants: Tenants,
+    pub sums: (u64, u64, u64),
+    pub slots: usize,
+    surplus: usize,
+    mail_since: u64,
+}
+
+/// A world under way.
+pub struct World {
+    pub rules: Rules,
+    pub net: SharedNet,
+    pub stations: Vec<Station>,
+    pub shared: Arc<Shared>,
+    pub visits: Arc<Visits>,
+    pub clients: Vec<Client>,
+    pub stage: Stage,
+    pub lost: Vec<u64>,
+    pub missed: u64,
+    pub graves: u64,
+    pub reloads: usize,
+    pub reloaded: u64,
+    pub published: Vec<(u64, Arc<pulsewheel::reactor::Fanout>)>,
+    pub settled: crate::ledger::Settled,
+    pub drain_began: Option<u64>,
+    overspent_since: Option<u64>,
+}
+
+/// How a world ended that kept to all rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    pub steps: u64,
+    pub digest: u64,
+    pub simulated: u64,
+    pub connections: u64,
+    pub messages: u64,
+    pub clients: usize,
+}
+
+/// What was broken, and when.
+#[derive(Clone, Debug)]
+pub struct Breach {
+    pub step: u64,
+    pub micros: u64,
+    pub what: String,
+}
+
+impl World {
+    pub fn new(seed: u64, trace: bool) -> Self {
+        let rules = Rules::of(seed);
+        let trace = Trace::new(trace);
+        let net = Net::new(rules.epoch, seed, rules.faults.clone(), rules.reactors, trace);
+        let net = Rc::new(RefCell::new(net));
+        let wakes: Vec<_> = (0..rules.reactors).map(|_| Arc::new(AtomicBool::new(false))).collect();
+        let berth = |(id, wake): (usize, &Arc<AtomicBool>)| {
+            net.borrow_mut().ports[id].descriptors = rules.descriptors;
+            let driver = Box::new(SimulatedDriver { net: Rc::clone(&net), id });
+            let seed = seed.wrapping_mul(31) + id as u64;
+            Berth { driver, wake: Arc::clone(wake), capacity: rules.capacity, seed }
+        };
+        let berths = wakes.iter().enumerate().map(berth).collect();
+        let visits = Arc::new(Visits::default());
+        let (reactors, shared) = serve::routes(&visits).start(
+            berths,
+            rules.limits,
+            rules.mailbox_limit,
+            rules.max_connections,
+        );
+        let stations = reactors.into_iter().zip(wakes).map(Station::new).collect();
+        let mut world = World {
+            net,
+            stations,
+            shared,
+            visits,
+            clients: Vec::new(),
+            stage: Stage::Busy,
+            lost: vec![0; rules.reactors],
+            missed: 0,
+            graves: 0,
+            reloads: 0,
+            reloaded: 0,
+            published: Vec::new(),
+            settled: Default::default(),
+            drain_began: None,
+            overspent_since: None,
+            rules,
+        };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        let mut net = self.net.borrow_mut();
+        for (id, manner) in self.rules.clients.iter().enumerate() {
+            let returns = net.random.u32(1..6);
+            self.clients.push(Client::new(id as u32, *manner, returns));
+            let begins = net.random.u64(0..self.rules.arrivals);
+            net.after(begins, Event::Act { client: id as u32, session: 0 });
+        }
+        for id in 0..self.rules.reactors {
+            net.after(0, Event::Turn(id));
+            self.stations[id].turn_at = Some(net.now);
+        }
+        let fate = net.random.u64(0..self.rules.fates);
+        net.after(fate, Event::Fate);
+        let span = self.rules.span;
+        let (stage, at) = match self.rules.is_cut_short {
+            true => (Stage::Drain, net.random.u64(0..span)),
+            false => (Stage::Calm, span),
+        };
+        net.after(at, Event::Stage(stage));
+    }
+
+    /// Runs to the end, or to the first thing that is broken.
+    pub fn run(&mut self) -> Result<Summary, Breach> {
+        loop {
+            let (event, now) = {
+                let mut net = self.net.borrow_mut();
+                let event = net.pop();
+                net.trace.steps += 1;
+                (event, net.now)
+            };
+            let Some(event) = event else { break };
+            if event == Event::Stage(Stage::End) {
+                self.at_the_end().map_err(|what| self.breach(what))?;
+                break;
+            }
+            self.net.borrow().trace.say(now, || format!("{event:?}"));
+            self.step(event).map_err(|what| self.breach(what))?;
+            self.wake_all();
+        }
+        let net = self.net.borrow();
+        Ok(Summary {
+            steps: net.trace.steps,
+            digest: net.trace.digest,
+            simulated: net.now - self.rules.epoch,
+            connections: net.sockets.len() as u64,
+            messages: self.shared.shards.iter().map(|shard| shard.messages_received.get()).sum(),
+            clients: self.clients.len(),
+        })
+    }
+
+    fn breach(&self, what: String) -> Breach {
+        let net = self.net.borrow();
+        Breach { step: net.trace.steps, micros: net.now - self.rules.epoch, what }
+    }
+
+    fn step(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Turn(id) => return self.turn(id),
+            Event::Act { client, session } => {
+                if self.clients[client as usize].number == session {
+                    return self.with(client, |client, scene| client.act(scene));
+                }
+            }
+            Event::Judge { client, session, lost } => return self.judge(client, session, lost),
+            Event::Connect(socket) => self.connect(socket),
+            Event::Up { socket, bytes, fin } => self.net.borrow_mut().arrive(socket, bytes, fin),
+            Event::Break(socket) => {
+                let mut net = self.net.borrow_mut();
+                net.socket(socket).broken_here = true;
+                net.socket(socket).up.clear();
+                net.signal(socket);
+            }
+            Event::Signal(socket) => {
+                let mut net = self.net.borrow_mut();
+                net.socket(socket).is_signalled = false;
+                net.make_ready(socket);
+            }
+            Event::Writable(socket) => self.writable(socket),
+            Event::Down(socket) => {
+                let arrival = self.net.borrow_mut().deliver(socket);
+                if let Some(arrival) = arrival {
+                    return self.at_client(socket, |client, scene| client.receive(scene, arrival));
+                }
+            }
+            Event::Broken(socket) => {
+                return self.at_client(socket, |client, scene| client.ended(scene, End::Reset));
+            }
+            Event::Room(socket) => self.net.borrow_mut().pump(socket),
+            Event::Stale { port, token, kind } => self.stale(port, token, kind),
+            Event::Fate => self.fate(),
+            Event::Stage(stage) => return self.enter(stage),
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, socket: SocketId) {
+        let mut net = self.net.borrow_mut();
+        let (port, latency) = (net.socket(socket).port, net.socket(socket).latency);
+        let is_over = net.ports[port].accepting == pulsewheel::io::Accepting::Over;
+        if is_over || self.stations[port].reactor.is_none() {
+            net.socket(socket).server = Server::Gone;
+            net.socket(socket).was_cut = true;
+            net.after(latency, Event::Broken(socket));
+        } else {
+            net.ports[port].queue.push_back(socket);
+            net.wake(port);
+        }
+    }
+
+    fn writable(&mut self, socket: SocketId) {
+        let mut net = self.net.borrow_mut();
+        let spurious = net.faults.spurious;
+        let is_spurious = net.chance(spurious);
+        let Some(token) = net.socket(socket).token else { return };
+        let port = net.socket(socket).port;
+        if std::mem::replace(&mut net.socket(socket).wants_write, false) || is_spurious {
+            net.ports[port].writable.push_back(token);
+            net.wake(port);
+        }
+    }
+
+    fn stale(&mut self, port: usize, (generation, index): (u32, u32), kind: u8) {
+        let mut net = self.net.borrow_mut();
+        let token = Token { index, generation };
+        let done = match kind {
+            0 => Done::Received(token, Chunk::new(vec![0xff; 9].into(), 9)),
+            1 => Done::Ended(token, Ending::Finished),
+            _ => Done::Sent(token, 0),
+        };
+        net.ports[port].stale.push_back(done);
+        net.wake(port);
+    }
+
+    /// Calls a client with what it may see and touch.
+    pub fn with(
+        &mut self,
+        client: u32,
+        act: impl FnOnce(&mut Client, &mut Scene<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut net = self.net.borrow_mut();
+        let mut scene = Scene {
+            net: &mut net,
+            rules: &self.rules,
+            is_calm: self.stage != Stage::Busy && self.drain_began.is_none(),
+            lost: &self.lost,
+            missed: &mut self.missed,
+        };
+        let client = &mut self.clients[client as usize];
+        let (id, manner) = (client.id, client.manner);
+        act(client, &mut scene).map_err(|what| format!("client {id}, {manner:?}: {what}"))
+    }
+
+    /// Calls the client that is still in the session of a stream.
+    fn at_client(
+        &mut self,
+        socket: SocketId,
+        act: impl FnOnce(&mut Client, &mut Scene<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let (client, session) = {
+            let mut net = self.net.borrow_mut();
+            let socket = net.socket(socket);
+            if socket.is_vanished {
+                return Ok(());
+            }
+            (socket.client, socket.session)
+        };
+        if self.clients[client as usize].number != session {
+            return Ok(());
+        }
+        self.with(client, act)
+    }
+
+    /// Nobody stays longer than its deadlines, but for what stalls have added to them.
+    fn judge(&mut self, client: u32, session: u32, lost: u64) -> Result<(), String> {
+        let mut net = self.net.borrow_mut();
+        let who = &self.clients[client as usize];
+        if who.number != session || who.is_gone(&mut net) {
+            return Ok(());
+        }
+        let Some(live) = &who.session else { return Ok(()) };
+        let port = net.socket(live.socket).port;
+        let busy_until = self.stations[port].stalled_until.max(net.ports[port].clock);
+        let stall = busy_until.saturating_sub(net.now);
+        // New limits begin some spans anew.
+        let longest = self.rules.bound(&Bound::ALL).unwrap_or(0);
+        let begun = self.reloaded.max(net.socket(live.socket).adopted);
+        let is_later = begun > live.began + SECOND;
+        let begun_anew = (begun + longest).saturating_sub(net.now) * u64::from(is_later);
+        let more = self.lost[port] - lost + if stall > 0 { stall + SECOND } else { begun_anew };
+        if more > 0 {
+            let lost = self.lost[port];
+            net.after(more, Event::Judge { client, session, lost });
+            return Ok(());
+        }
+        let now = net.now;
+        let socket = net.socket(live.socket);
+        if socket.server == Server::Queued {
+            // No deadline of its own runs before it is accepted.
+            net.after(10 * SECOND, Event::Judge { client, session, lost });
+            return Ok(());
+        }
+        let index = socket.token.map_or(u32::MAX, |token| token.index);
+        let seconds = (now - live.began) as f64 / 1e6;
+        let manner = who.manner;
+        let mut reactor = self.stations[port].reactor.as_mut();
+        let slot = reactor.as_mut().and_then(|reactor| reactor.audit().slot(index));
+        let now = reactor.map(|reactor| reactor.audit().now());
+        Err(format!(
+            "client {client}, {manner:?}: it is still there, {seconds} s after it began\n    \
+             {slot:?}\n    now {now:?}"
+        ))
+    }
+
+    /// A reactor's time to turn may have come.
+    fn turn(&mut self, id: usize) -> Result<(), String> {
+        let now = self.net.borrow().now;
+        let station = &mut self.stations[id];
+        if station.turn_at != Some(now) {
+            return Ok(());
+        }
+        station.turn_at = None;
+        if station.stalled_until > now {
+            station.schedule(&mut self.net.borrow_mut(), id, 0);
+            return Ok(());
+        }
+        let Some(reactor) = &mut station.reactor else { return Ok(()) };
+        let before = self.net.borrow().ports[id].progress;
+        let goes_on = reactor.turn().map_err(|error| format!("the turn failed: {error}"))?;
+        let graves = reactor.audit().take_graves();
+        let spent = {
+            let mut net = self.net.borrow_mut();
+            let spent =
+                net.random.u64(1..=self.rules.turn) + std::mem::take(&mut station.long_turn);
+            net.ports[id].clock += spent;
+            let digest = net.ports[id].progress ^ (now << 8) ^ id as u64;
+            net.trace.mix(digest);
+            spent
+        };
+        for grave in graves {
+            self.bury(id, grave)?;
+        }
+        self.inspect(id, spent, before)?;
+        if !goes_on {
+            self.stations[id].reactor = None;
+        }
+        Ok(())
+    }
+
+    /// Looks at a reactor after its turn, and has it sleep.
+    fn inspect(&mut self, id: usize, spent: u64, before: u64) -> Result<(), String> {
+        let station = &mut self.stations[id];
+        let Some(reactor) = &mut station.reactor else { return Ok(()) };
+        let announced = reactor.announce();
+        let mut net = self.net.borrow_mut();
+        let wait = if net.ports[id].is_busy() { Some(0) } else { announced };
+        let clock = net.ports[id].clock;
+        let audit = reactor.audit();
+        self.lost[id] = audit.lost();
+        station.sums = audit.sums();
+        station.slots = audit.len();
+        station.surplus = audit.surplus();
+        let has_worked = net.ports[id].progress != before || audit.has_fired();
+        station.idle_turns = if has_worked || wait != Some(0) { 0 } else { station.idle_turns + 1 };
+        if station.idle_turns > IDLE_TURNS {
+            return Err(format!("reactor {id} turns and turns with nothing to do"));
+        }
+        station.turns_unseen += 1;
+        let is_due = station.turns_unseen * 24 >= audit.len();
+        let (shared, rules) = (&*self.shared, &self.rules);
+        let mut inspection = Inspection { audit, shared, net: &mut net, rules, id, wait, spent };
+        let mut found = inspection.quick();
+        if found.is_ok() && is_due {
+            station.turns_unseen = 0;
+            found = inspection.full(&mut station.tenants);
+        }
+        found.map_err(|what| format!("reactor {id}: {what}"))?;
+        if let Some(wait) = wait {
+            let late = net.random.u64(0..100);
+            station.schedule_at(&mut net, id, clock + wait + late);
+        }
+        drop(net);
+        self.between_turns()
+    }
+
+    /// What holds for all reactors together whenever none of them is in a turn.
+    fn between_turns(&mut self) -> Result<(), String> {
+        let now = self.net.borrow().now;
+        let open: usize = self.stations.iter().map(|station| station.slots - station.surplus).sum();
+        if self.shared.connections() != open {
+            let counted = self.shared.connections();
+            return Err(format!("{counted} connections are counted and {open} are open"));
+        }
+        let sum = |of: fn(&(u64, u64, u64)) -> u64| -> u64 {
+            self.stations.iter().map(|station| of(&station.sums)).sum()
+        };
+        let (held, inbox) = (sum(|sums| sums.1), sum(|sums| sums.2));
+        let (outboxes, inboxes) = (&self.shared.outbox_budget, &self.shared.inbox_budget);
+        if inboxes.used() != inbox {
+            return Err(format!("{} bytes of inboxes are charged, {inbox} held", inboxes.used()));
+        }
+        if outboxes.used() > held {
+            return Err(format!("{} bytes of outboxes are charged, {held} held", outboxes.used()));
+        }
+        let is_overspent = outboxes.is_overspent() || inboxes.is_overspent();
+        let stall = self.stalled_until();
+        let since = *self.overspent_since.get_or_insert(now);
+        if !is_overspent {
+            self.overspent_since = None;
+        } else if now > since.max(stall) + self.rules.mail_delay + SECOND {
+            return Err(format!("a budget has been overspent since {since}"));
+        }
+        for (id, port) in self.net.borrow_mut().ports.iter_mut().enumerate() {
+            let waited = port.keeps_waiting(now);
+            let stalled = stall.saturating_sub(port.kept_waiting.unwrap_or(stall));
+            if waited > stalled + SECOND && self.stations[id].reactor.is_some() {
+                return Err(format!("reactor {id} lets somebody wait who could be accepted"));
+            }
+        }
+        for (id, station) in self.stations.iter_mut().enumerate() {
+            let bytes = self.shared.mailboxes.bytes(id);
+            if bytes == 0 || station.reactor.is_none() {
+                station.mail_since = now;
+            } else if now > station.mail_since.max(stall) + self.rules.mail_delay + SECOND {
+                return Err(format!("reactor {id} has left {bytes} bytes of mail"));
+            }
+        }
+        Ok(())
+    }
+
+    /// When all stalls and long turns that have begun are over.
+    pub fn stalled_until(&self) -> u64 {
+        let net = self.net.borrow();
+        let ends = self.stations.iter().zip(&net.ports);
+        ends.map(|(station, port)| station.stalled_until.max(port.clock)).max().unwrap_or(0)
+    }
+
+    /// A connection has left its slot.
+    fn bury(&mut self, id: usize, grave: Grave) -> Result<(), String> {
+        self.graves += 1;
+        let Some(socket) = socket_of(grave.peer) else { return Ok(()) };
+        let (client, session) = {
+            let mut net = self.net.borrow_mut();
+            let now = net.now;
+            net.trace.say(now, || format!("reactor {id} buries {grave:?}"));
+            net.trace.mix(grave.reason.index() as u64);
+            let socket = net.socket(socket);
+            socket.graves += 1;
+            if socket.graves > 1 {
+                return Err(format!("{grave:?} ends a second time"));
+            }
+            (socket.client, socket.session)
+        };
+        let who = &mut self.clients[client as usize];
+        if who.number != session {
+            return Ok(());
+        }
+        who.session.iter_mut().for_each(|session| session.grave = Some(grave.reason));
+        self.entitled(client, grave.reason)?;
+        self.with(client, |client, scene| client.settle(scene))
+    }
+
+    fn entitled(&mut self, client: u32, reason: CloseReason) -> Result<(), String> {
+        let who = &self.clients[client as usize];
+        let mut net = self.net.borrow_mut();
+        let is_entitled = !who.manner.is_good() || who.may_end(reason, &mut net, self);
+        if !is_entitled {
+            let session = who.session.as_ref();
+            return Err(format!(
+                "client {client}, {:?}: it ended with {reason}\n    {session:?}",
+                who.manner
+            ));
+        }
+        Ok(())
+    }
+
+    /// Gives those their turn that have been woken.
+    fn wake_all(&mut self) {
+        let mut net = self.net.borrow_mut();
+        for id in std::mem::take(&mut net.to_wake) {
+            let delay = net.random.u64(0..100);
+            self.stations[id].schedule(&mut net, id, delay);
+        }
+        for (id, station) in self.stations.iter_mut().enumerate() {
+            if station.wake.swap(false, Ordering::Relaxed) {
+                let delay = net.random.u64(0..=self.rules.mail_delay);
+                station.schedule(&mut net, id, delay);
+            }
+        }
+    }
+}
+
+impl Station {
+    fn new((reactor, wake): (Reactor, Arc<AtomicBool>)) -> Self {
+        Station {
+            reactor: Some(reactor),
+            wake,
+            turn_at: None,
+            stalled_until: 0,
+            long_turn: 0,
+            idle_turns: 0,
+            turns_unseen: 0,
+            tenants: Tenants::default(),
+            sums: (0, 0, 0),
+            slots: 0,
+            surplus: 0,
+            mail_since: 0,
+        }
+    }
+
+    /// It is kept from running.
+    pub fn stall(&mut self, until: u64) {
+        self.stalled_until = self.stalled_until.max(until);
+    }
+
+    /// It turns after `delay`, if it would not turn sooner.
+    fn schedule(&mut self, net: &mut Net, id: usize, delay: u64) {
+        let at = net.now + delay;
+        self.schedule_at(net, id, at);
+    }
+
+    fn schedule_at(&mut self, net: &mut Net, id: usize, at: u64) {
+        let at = at.max(net.ports[id].clock).max(self.stalled_until);
+        if self.reactor.is_some() && self.turn_at.is_none_or(|turn_at| at < turn_at) {
+            self.turn_at = Some(at);
+            net.at(at, Event::Turn(id));
+            net.trace.say(net.now, || format!("reactor {id} will turn at {}", at as f64 / 1e6));
+        }
+    }
+}
