@@ -93,6 +93,7 @@ impl Core {
         let Some(conn) = slots.get(chain.token) else { return };
         let budget = &shared.outbox_budget;
         let mut kept = 0;
+        let is_answered = sent > 0 || conn.totals().bytes_sent > 0;
         let outbox = &mut conn.wake().outbox;
         for (piece, gone) in output.unsent(chain, sent) {
             match piece {
@@ -105,7 +106,7 @@ impl Core {
                     outbox.push_rest(frame, gone, false, now.tick, budget);
                 }
                 Kept::Frames(bytes) => {
-                    kept += keep_frames(outbox, bytes, gone, now.tick, budget);
+                    kept += keep_frames(outbox, bytes, gone, is_answered, now.tick, budget);
                 }
             }
         }
@@ -226,11 +227,12 @@ impl Conn {
 }
 
 /// Queues encoded frames one by one, of which the first `gone` bytes have left; how many data
-/// frames that were.
+/// frames that were. Where the handshake's answer has not begun to leave, nothing may overtake it.
 fn keep_frames(
     outbox: &mut crate::conn::Outbox,
     bytes: &[u8],
     mut gone: usize,
+    is_answered: bool,
     now: crate::conn::Tick,
     budget: &crate::conn::Budget,
 ) -> u32 {
@@ -243,7 +245,7 @@ fn keep_frames(
             gone -= length;
             continue;
         }
-        if gone == 0 && !is_data {
+        if gone == 0 && !is_data && is_answered {
             // Pings and pongs: a peer that asks for thousands and reads none is owed the last few.
             outbox.push_control(frame, now);
             continue;
@@ -254,4 +256,27 @@ fn keep_frames(
         gone = 0;
     }
     messages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::{Budget, Outbox, Tick};
+
+    fn kept(is_answered: bool) -> Vec<u8> {
+        let budget = Budget::new(1 << 20);
+        let mut outbox = Outbox::default();
+        outbox.push(Frame::own(Bytes::from_static(b"101")), false, Tick(0), &budget);
+        let frames = b"\x8a\x01p\x81\x01d";
+        assert_eq!(keep_frames(&mut outbox, frames, 0, is_answered, Tick(0), &budget), 1);
+        let mut parts = Vec::new();
+        outbox.parts(&mut parts, PARTS);
+        parts.iter().flat_map(|part| part.iter().copied()).collect()
+    }
+
+    #[test]
+    fn a_pong_that_is_kept_overtakes_data_and_never_the_answer_to_the_handshake() {
+        assert_eq!(kept(false), b"101\x8a\x01p\x81\x01d");
+        assert_eq!(kept(true), b"\x8a\x01p101\x81\x01d");
+    }
 }
