@@ -58,6 +58,8 @@ pub struct World {
     pub settled: crate::ledger::Settled,
     pub drain_began: Option<u64>,
     overspent_since: Option<u64>,
+    /// When all stalls and long turns that have begun are over.
+    pub disturbed_until: u64,
 }
 
 /// How a world ended that kept to all rules.
@@ -117,6 +119,7 @@ impl World {
             settled: Default::default(),
             drain_began: None,
             overspent_since: None,
+            disturbed_until: 0,
             rules,
         };
         world.populate();
@@ -308,7 +311,9 @@ impl World {
         let busy_until = self.stations[port].stalled_until.max(net.ports[port].clock);
         let stall = busy_until.saturating_sub(net.now);
         // New limits begin some spans anew.
-        let longest = self.rules.bound(&Bound::ALL).unwrap_or(0);
+        let [heartbeat, rest @ ..] = &Bound::ALL;
+        let longest =
+            self.rules.bound(&[*heartbeat]).unwrap_or(0) + self.rules.bound(rest).unwrap_or(0);
         let begun = self.reloaded.max(net.socket(live.socket).adopted);
         let is_later = begun > live.began + SECOND;
         let begun_anew = (begun + longest).saturating_sub(net.now) * u64::from(is_later);
@@ -355,8 +360,11 @@ impl World {
         let graves = reactor.audit().take_graves();
         let spent = {
             let mut net = self.net.borrow_mut();
-            let spent =
-                net.random.u64(1..=self.rules.turn) + std::mem::take(&mut station.long_turn);
+            let long = std::mem::take(&mut station.long_turn);
+            let spent = net.random.u64(1..=self.rules.turn) + long;
+            if long > 0 {
+                self.disturbed_until = self.disturbed_until.max(now + spent);
+            }
             net.ports[id].clock += spent;
             let digest = net.ports[id].progress ^ (now << 8) ^ id as u64;
             net.trace.mix(digest);
@@ -428,7 +436,7 @@ impl World {
             return Err(format!("{} bytes of outboxes are charged, {held} held", outboxes.used()));
         }
         let is_overspent = outboxes.is_overspent() || inboxes.is_overspent();
-        let stall = self.stalled_until();
+        let stall = self.disturbed_until;
         let since = *self.overspent_since.get_or_insert(now);
         if !is_overspent {
             self.overspent_since = None;
@@ -438,7 +446,9 @@ impl World {
         for (id, port) in self.net.borrow_mut().ports.iter_mut().enumerate() {
             let waited = port.keeps_waiting(now);
             let stalled = stall.saturating_sub(port.kept_waiting.unwrap_or(stall));
-            if waited > stalled + SECOND && self.stations[id].reactor.is_some() {
+            if waited > stalled + self.rules.mail_delay + SECOND
+                && self.stations[id].reactor.is_some()
+            {
                 return Err(format!("reactor {id} lets somebody wait who could be accepted"));
             }
         }
@@ -451,13 +461,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// When all stalls and long turns that have begun are over.
-    pub fn stalled_until(&self) -> u64 {
-        let net = self.net.borrow();
-        let ends = self.stations.iter().zip(&net.ports);
-        ends.map(|(station, port)| station.stalled_until.max(port.clock)).max().unwrap_or(0)
     }
 
     /// A connection has left its slot.
