@@ -15,6 +15,7 @@ mod port;
 mod rules;
 mod serve;
 mod trace;
+mod turn;
 mod wire;
 mod world;
 
