@@ -349,7 +349,7 @@ pub enum Bound {
 
 impl Bound {
     pub const ALL: [Self; 5] =
-        [Self::Handshake, Self::Heartbeat, Self::Message, Self::Write, Self::Close];
+        [Self::Heartbeat, Self::Handshake, Self::Message, Self::Write, Self::Close];
 }
 
 impl Rules {

@@ -98,11 +98,8 @@ impl Net {
     fn accept(&mut self, id: usize) -> Option<Done> {
         let now = self.now;
         let port = &mut self.ports[id];
-        while port.accepts_left > 0 && port.accepting == Accepting::On {
+        if port.accepts_left > 0 && port.accepting == Accepting::On && !port.queue.is_empty() {
             port.accepts_left -= 1;
-            if port.queue.is_empty() {
-                break;
-            }
             if port.open >= port.descriptors || port.starved_until > now {
                 port.accepting = Accepting::Starved;
                 return None;

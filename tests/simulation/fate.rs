@@ -52,6 +52,7 @@ impl World {
         let length = self.stall_length();
         let until = self.net.borrow().now + length;
         self.stations.iter_mut().for_each(|station| station.stall(until));
+        self.disturbed_until = self.disturbed_until.max(until);
     }
 
     /// One reactor is: its core is taken away, or a handler blocks.
@@ -59,6 +60,7 @@ impl World {
         let length = self.stall_length();
         let mut net = self.net.borrow_mut();
         let (id, until) = (net.random.usize(0..self.stations.len()), net.now + length);
+        self.disturbed_until = self.disturbed_until.max(until);
         if net.random.bool() {
             self.stations[id].stall(until);
         } else {
@@ -149,7 +151,7 @@ impl World {
             Stage::Busy | Stage::End => {}
             Stage::Calm => {
                 let latency = self.rules.faults.latency.clone();
-                let stalled = self.stalled_until();
+                let stalled = self.disturbed_until;
                 let mut net = self.net.borrow_mut();
                 net.faults = Faults::none(latency);
                 let stall = stalled.saturating_sub(net.now);
@@ -177,7 +179,7 @@ impl World {
         self.shared.mailboxes.tell_all(|| Mail::Drain(window));
         let longest = self.rules.every_limits().map(|limits| limits.close_timeout).max();
         let wait = window + longest.unwrap_or_default() + Duration::from_secs(4);
-        let stalled = self.stalled_until();
+        let stalled = self.disturbed_until;
         let mut net = self.net.borrow_mut();
         let stall = stalled.saturating_sub(net.now);
         self.drain_began = Some(net.now);

@@ -29,6 +29,9 @@ pub struct Flags {
     /// Prints every event of every world.
     #[arg(long)]
     pub trace: bool,
+    /// Runs each seed twice and compares: a world must not depend on anything but its seed.
+    #[arg(long)]
+    pub twice: bool,
     /// Prints a line for each seed.
     #[arg(long)]
     pub verbose: bool,

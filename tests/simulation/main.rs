@@ -15,6 +15,7 @@ mod port;
 mod rules;
 mod serve;
 mod trace;
+mod turn;
 mod wire;
 mod world;
 
@@ -57,7 +58,7 @@ fn run(seed: u64, flags: &Flags) -> Result<Summary, Breach> {
 fn every_seed(flags: &Flags) -> bool {
     let (mut steps, mut seconds, mut messages, mut most) = (0, 0, 0, 0);
     for seed in flags.seeds() {
-        match run(seed, flags) {
+        match run(seed, flags).and_then(|summary| repeated(seed, flags, summary)) {
             Ok(summary) => {
                 if flags.verbose {
                     println!("seed {seed}: {summary:?}");
@@ -79,6 +80,19 @@ fn every_seed(flags: &Flags) -> bool {
         flags.seeds
     );
     true
+}
+
+/// A world that is run again must be the same.
+fn repeated(seed: u64, flags: &Flags, first: Summary) -> Result<Summary, Breach> {
+    if !flags.twice {
+        return Ok(first);
+    }
+    let second = run(seed, flags)?;
+    if second == first {
+        return Ok(first);
+    }
+    let what = format!("the same seed gave {first:?} and then {second:?}");
+    Err(Breach { step: second.steps, micros: second.simulated, what })
 }
 
 /// True if some seed finds the planted fault.

@@ -24,7 +24,7 @@ pub struct Numbered {
 
 impl Numbered {
     pub fn opcode(&self) -> u8 {
-        if self.number % 3 == 0 { BINARY } else { TEXT }
+        if self.number.is_multiple_of(3) { BINARY } else { TEXT }
     }
 
     /// The whole payload; a text has characters of several bytes.
