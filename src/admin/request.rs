@@ -271,7 +271,11 @@ mod tests {
         let whole = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(MAX_HEAD));
         assert_eq!(status(whole.as_bytes()), "431");
         let noise = format!("GET /{} \0", "a".repeat(MAX_HEAD));
-        assert_eq!(status(noise.as_bytes()), "431", "what stands behind the limit is not looked at");
+        assert_eq!(
+            status(noise.as_bytes()),
+            "431",
+            "what stands behind the limit is not looked at"
+        );
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MAX_FIELDS + 1));
         assert_eq!(status(many.as_bytes()), "431");
     }
