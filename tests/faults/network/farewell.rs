@@ -11,6 +11,10 @@ use crate::sockets::{self, State};
 use crate::watch::Watch;
 use crate::{CLOSE, GIVE_UP, WRITE, start};
 
+/// The kernel counts `TCP_USER_TIMEOUT` from its first retransmission, about a second after the first
+/// attempt at the latest.
+const ORPHANS: Duration = GIVE_UP.saturating_add(Duration::from_secs(1));
+
 /// The peer has our close frame and our FIN; only its own FIN is lost.
 #[test]
 fn a_lost_fin_is_waited_for_as_long_as_the_close_deadline_says() {
@@ -26,7 +30,7 @@ fn a_lost_fin_is_waited_for_as_long_as_the_close_deadline_says() {
     drop(peer);
     server.wait_for("the end", |m| m.closed("peer_closed") == before + 1);
     watch.assert_within(&server, CLOSE);
-    aftermath(&mut server, &baseline, GIVE_UP);
+    aftermath(&mut server, &baseline, ORPHANS);
 }
 
 /// Our close frame and FIN are lost. The slot is free after the close deadline; what the kernel
@@ -43,7 +47,7 @@ fn a_lost_answer_to_a_close_frame_leaves_no_orphan_beyond_its_deadline() {
     let watch = Watch::start(&server);
     server.wait_for("the end", |m| m.closed("peer_closed") == before + 1);
     watch.assert_within(&server, CLOSE);
-    aftermath(&mut server, &baseline, GIVE_UP);
+    aftermath(&mut server, &baseline, ORPHANS);
     drop(peer);
 }
 
@@ -63,7 +67,7 @@ fn a_close_of_ours_that_is_not_heard_is_dropped_by_the_close_deadline() {
     let left: Vec<_> = left.iter().filter(|it| it.state != State::TimeWait).collect();
     assert!(left.is_empty(), "it is reset: nothing stays in the kernel: {left:?}");
     drop(peer);
-    aftermath(&mut server, &baseline, GIVE_UP);
+    aftermath(&mut server, &baseline, ORPHANS);
 }
 
 #[test]
@@ -80,7 +84,7 @@ fn half_a_request_of_a_host_that_is_unplugged_ends_with_the_handshake_deadline()
     server.wait_for("the end of all", |m| m.closed("handshake_timeout") == 20);
     watch.assert_within(&server, Duration::from_secs(2) + CLOSE);
     drop(peers);
-    aftermath(&mut server, &baseline, GIVE_UP);
+    aftermath(&mut server, &baseline, ORPHANS);
 }
 
 /// It has said its FIN and can't be reached with its answer. The kernel has taken that, so the slot
@@ -99,7 +103,7 @@ fn an_answer_that_does_not_reach_who_has_finished_leaves_no_orphan_beyond_its_de
     let orphans = sockets::connections(server.pid(), &[server.address().port()]);
     let owed = |socket: &sockets::Socket| socket.is_orphan() && socket.unacknowledged > 9_000;
     assert!(orphans.iter().any(owed), "the kernel has the answer: {orphans:?}");
-    aftermath(&mut server, &baseline, GIVE_UP);
+    aftermath(&mut server, &baseline, ORPHANS);
     drop(peer);
 }
 
