@@ -62,10 +62,7 @@ pub(crate) fn classify(request: &Request<'_>, is_route: bool) -> Wanted {
             "this path speaks WebSocket; open it with a WebSocket client",
         );
         return Wanted::Refused(
-            answer
-                .header("Connection: Upgrade")
-                .header("Upgrade: websocket")
-                .header("Sec-WebSocket-Version: 13"),
+            answer.header("Upgrade: websocket").header("Sec-WebSocket-Version: 13"),
         );
     }
     if !has("Connection", "upgrade") {
@@ -81,10 +78,7 @@ pub(crate) fn classify(request: &Request<'_>, is_route: bool) -> Wanted {
             let answer =
                 Answer::new(StatusCode::UPGRADE_REQUIRED, "WebSocket version 13 is spoken");
             return Wanted::Refused(
-                answer
-                    .header("Connection: Upgrade")
-                    .header("Upgrade: websocket")
-                    .header("Sec-WebSocket-Version: 13"),
+                answer.header("Upgrade: websocket").header("Sec-WebSocket-Version: 13"),
             );
         }
     }
