@@ -100,10 +100,9 @@ fn elsewhere(request: &Request<'_>) -> Wanted {
     }
 }
 
-/// 426; it names the protocol as an upgrade and as a connection option (RFC 9110 section 7.8).
+/// 426, with what to upgrade to (RFC 9110 section 15.5.22).
 fn upgrade_required(advice: &str) -> Wanted {
     let answer = Answer::new(StatusCode::UPGRADE_REQUIRED, advice)
-        .header("Connection: Upgrade")
         .header("Upgrade: websocket")
         .header("Sec-WebSocket-Version: 13");
     Wanted::Refused(answer)

@@ -229,7 +229,7 @@ fn bad_requests_are_answered_400() {
 
 #[test]
 fn other_versions_and_upgrades_are_told_what_is_spoken() {
-    const LINES: &[&str] = &["Sec-WebSocket-Version: 13", "Upgrade: websocket", CONNECTION];
+    const LINES: &[&str] = &["Sec-WebSocket-Version: 13", "Upgrade: websocket"];
     let requests = bad_versions();
     let plans = requests.iter().flat_map(|(name, head, status)| {
         CUTS.into_iter().map(|cut| refused(name, head, *status, LINES, cut))
