@@ -185,7 +185,7 @@ impl Earliest {
 mod tests {
     use super::*;
     use crate::config;
-    use crate::proto::Peer;
+    use crate::proto::{Input, Peer, Tools};
 
     /// Else it would be asked again and again within one look, and its outbox fill with pings.
     #[test]
@@ -209,5 +209,30 @@ mod tests {
         }
         conn.control_is_out(now, 0);
         assert_eq!(conn.expire(now.plus(interval), &limits, &mut spread), asked);
+    }
+
+    /// What has come of a message puts its deadline off, so each of these is due earlier than the
+    /// one before. The wheel has no more entries for them all the same.
+    #[test]
+    fn messages_that_begin_with_less_and_less_need_no_further_wheel_entries() {
+        const LENGTH: usize = 60_000;
+        let limits = Limits::from(&config::Limits::default());
+        let mut tools = Tools::new(limits.message_size);
+        let mut conn = Conn::new(Peer::UNIX, Tick(0), false);
+        conn.upgraded(0, Tick(0), &limits, &mut Spread::new(1));
+        let [high, low] = (LENGTH as u16).to_be_bytes();
+        let mut frame = vec![0x82, 0xfe, high, low, 0, 0, 0, 0];
+        frame.resize(frame.len() + LENGTH, 0);
+        let mut entries = 0;
+        for n in 0..40 {
+            let now = Tick(n);
+            let mut frame = frame.clone();
+            let (first, rest) = frame.split_at_mut(50_000 - 1_000 * n as usize);
+            assert!(conn.decode(&mut Input::new(first), &mut tools, now).unwrap().is_none());
+            let due = conn.look_due(now, &limits).unwrap();
+            entries += u32::from(conn.armed.want(now, due).is_some());
+            assert!(conn.decode(&mut Input::new(rest), &mut tools, now).unwrap().is_some());
+        }
+        assert!(entries <= 2, "{entries} entries");
     }
 }

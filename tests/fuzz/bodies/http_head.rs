@@ -176,13 +176,25 @@ fn trim(bytes: &[u8]) -> &[u8] {
     &bytes[start..end]
 }
 
+/// What a whole URI asks of the host it names (RFC 9112 section 3.2.2).
+fn behind_authority(target: &str) -> &str {
+    let is_ours = |scheme: &str| ["http", "https", "ws", "wss"].contains(&scheme);
+    match target.split_once("://") {
+        Some((scheme, rest)) if is_ours(&scheme.to_ascii_lowercase()) => {
+            rest.find(['/', '?']).map_or("/", |at| &rest[at..])
+        }
+        _ => target,
+    }
+}
+
 fn check_reading(request: &Request<'_>, plain: &Plain<'_>) {
     let (method, minor) = doors::method(request);
     assert_eq!(method, plain.method);
     assert_eq!(format!("HTTP/1.{minor}"), plain.version);
-    let (path, query) = match plain.target.split_once('?') {
+    let target = behind_authority(plain.target);
+    let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
-        None => (plain.target, None),
+        None => (target, None),
     };
     assert_eq!((request.path(), request.query()), (path, query));
     for (name, _) in &plain.fields {
@@ -241,6 +253,12 @@ fn is_plain(plain: &Plain<'_>) -> bool {
         && plain.all("Content-Length").is_empty()
         && plain.all("Transfer-Encoding").is_empty()
         && plain.fields.iter().all(|(_, value)| value.is_ascii())
+        // Their grammar is a server's to check, and not looked into here.
+        && plain.all("Sec-WebSocket-Extensions").is_empty()
+        && plain.all("Sec-WebSocket-Protocol").iter().all(|list| {
+            let is_name = |name: &[u8]| !name.is_empty() && name.iter().all(u8::is_ascii_alphanumeric);
+            list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).all(is_name)
+        })
         // Of the last two bits of a key's last digit four nobody needs, they are zero.
         && plain.all("Sec-WebSocket-Key").iter().all(|key| b"AQgw".contains(&key[21]))
 }

@@ -43,22 +43,12 @@ pub struct Reader {
     /// Payload bytes of the frame that have come.
     came: u64,
     message: Option<Message>,
-    /// What the header so far already shows to be wrong, where that may wait until it is whole.
-    pub suspect: Option<Fault>,
 }
 
 impl Reader {
     /// Messages may have up to `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Reader {
-            limit,
-            head: Vec::new(),
-            frame: None,
-            control: Vec::new(),
-            came: 0,
-            message: None,
-            suspect: None,
-        }
+        Reader { limit, head: Vec::new(), frame: None, control: Vec::new(), came: 0, message: None }
     }
 
     /// True between messages: nothing of a frame or of a message has come.
@@ -79,9 +69,6 @@ impl Reader {
         self.head.push(byte);
         self.check_head()?;
         let Some(frame) = self.whole_head() else { return Ok(None) };
-        if let Some(fault) = self.suspect {
-            return Err(fault);
-        }
         self.frame = Some(frame);
         self.came = 0;
         if frame.opcode == 1 || frame.opcode == 2 {
@@ -99,29 +86,38 @@ impl Reader {
         }
         let is_open = self.message.is_some();
         if (opcode == 0 && !is_open) || (matches!(opcode, 1 | 2) && is_open) {
-            self.suspect = Some(Fault::Protocol);
+            return Err(Fault::Protocol);
         }
         let Some(second) = self.head.get(1) else { return Ok(()) };
-        if second & 0x80 == 0 || (is_control && second & 0x7f > 125) {
+        let short = second & 0x7f;
+        if second & 0x80 == 0 || (is_control && short > 125) || (opcode == 8 && short == 1) {
             return Err(Fault::Protocol);
         }
-        let Some(length) = self.length() else {
-            // The top bit shows before the other seven bytes do.
-            let is_endless = second & 0x7f == 127 && self.head.get(2).is_some_and(|b| b & 0x80 > 0);
-            return if is_endless { Err(Fault::Protocol) } else { Ok(()) };
+        let (width, shortest) = match short {
+            126 => (2, 126),
+            127 => (8, 65_536),
+            _ => (0, 0),
         };
-        let shortest = match second & 0x7f {
-            126 => 126,
-            127 => 65_536,
-            _ => 0,
+        let room =
+            if is_control { u64::MAX } else { self.limit.saturating_sub(self.arrived()) as u64 };
+        if shortest > room {
+            return Err(Fault::TooBig);
+        }
+        // What the length can still become.
+        let number = |fill: u8| {
+            let bytes =
+                self.head.iter().skip(2).copied().chain(std::iter::repeat(fill)).take(width);
+            bytes.fold(0_u64, |number, byte| number << 8 | u64::from(byte))
         };
-        if length < shortest || length > i64::MAX as u64 {
+        let (least, most) = if width == 0 {
+            (u64::from(short), u64::from(short))
+        } else {
+            (number(0), number(0xff))
+        };
+        if most < shortest || least > i64::MAX as u64 {
             return Err(Fault::Protocol);
         }
-        if !is_control && length > self.limit.saturating_sub(self.arrived()) as u64 {
-            self.suspect.get_or_insert(Fault::TooBig);
-        }
-        Ok(())
+        if least > room { Err(Fault::TooBig) } else { Ok(()) }
     }
 
     fn length(&self) -> Option<u64> {
