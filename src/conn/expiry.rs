@@ -216,7 +216,9 @@ mod tests {
     #[test]
     fn messages_that_begin_with_less_and_less_need_no_further_wheel_entries() {
         const LENGTH: usize = 60_000;
-        let limits = Limits::from(&config::Limits::default());
+        // Else a ping would be due before any of them.
+        let limits = config::Limits { ping_interval: None, ..config::Limits::default() };
+        let limits = Limits::from(&limits);
         let mut tools = Tools::new(limits.message_size);
         let mut conn = Conn::new(Peer::UNIX, Tick(0), false);
         conn.upgraded(0, Tick(0), &limits, &mut Spread::new(1));

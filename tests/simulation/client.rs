@@ -286,7 +286,10 @@ impl Client {
             return Err(format!("the stream ended within a frame, after {bytes} bytes of it"));
         }
         if reason == CloseReason::PeerClosed {
-            *scene.missed += session.expected.len() as u64;
+            let left = session.expected.len();
+            *scene.missed += left as u64;
+            let (id, now) = (self.id, scene.net.now);
+            scene.net.trace.say(now, || format!("client {id} went without {left} answers"));
         }
         let Some(code) = reason.close_code() else { return Ok(()) };
         let has_code = match session.got_close {
