@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 use super::answer::Answer;
+use crate::proto::resource;
 
 /// The largest request head that is read, in bytes; a scraper's is a few hundred.
 pub(super) const MAX_HEAD: usize = 8 * 1024;
@@ -117,18 +118,10 @@ impl Request {
     }
 }
 
-/// Path and query of a request target in origin form or absolute form (RFC 9112, section 3.2).
+/// Path and query of a request target that has a path.
 fn split_target(target: &str) -> Option<(&str, &str)> {
-    let origin_form = match target.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
-            rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or("/")
-        }
-        _ => target,
-    };
-    let (path, query) = origin_form.split_once('?').unwrap_or((origin_form, ""));
-    // Only an absolute form may leave the path out.
-    let path = if path.is_empty() && origin_form.len() != target.len() { "/" } else { path };
-    path.starts_with('/').then_some((path, query))
+    let (path, query) = resource(target);
+    path.starts_with('/').then_some((path, query.unwrap_or_default()))
 }
 
 /// The token of a `Bearer` credential (RFC 6750, section 2.1); the scheme's case does not matter.

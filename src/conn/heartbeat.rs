@@ -149,7 +149,6 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::conn::{Deadline, Verdict};
     use crate::proto::Peer;
 
     const PONG: u32 = 1_001;
@@ -175,25 +174,6 @@ mod tests {
         let (mut conn, limits) = asked(1_000, 998);
         assert!(!conn.has_sent_data());
         assert!(!conn.is_only_slow(at(1_000, 0), Tick(1_100), &limits));
-    }
-
-    #[test]
-    fn a_ping_that_waits_for_the_kernel_is_not_followed_by_another() {
-        let limits = config::Limits { pong_timeout: None, ..config::Limits::default() };
-        let limits = Limits::from(&limits);
-        let interval = limits.ping.unwrap();
-        let mut spread = Spread::new(1);
-        let mut conn = Conn::new(Peer::UNIX, Tick(0), false);
-        conn.upgraded(0, Tick(0), &limits, &mut spread);
-        conn.ping_queued();
-        conn.control_is_out(Tick(100), 1_000_000);
-        let due = Tick(100).plus(interval);
-        let found = conn.expire(due, &limits, &mut spread);
-        assert_eq!(found, Some((Deadline::Ping, Verdict::Ping)), "unanswered, it is asked again");
-        conn.ping_queued();
-        assert_eq!(conn.expire(due.plus(interval), &limits, &mut spread), None);
-        conn.control_is_out(due, 2_000_000);
-        assert_eq!(conn.deadline(&limits), Some((due.plus(interval), Deadline::Ping)));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! The contract, as the reactor keeps it:
 //!
 //! - [`Conn::received`] for all bytes that arrive, then `Conn::decode` until it gives `None`.
-//! - After anything that may have moved a deadline earlier: [`Conn::deadline`], and have the wheel
+//! - After anything that may have moved a deadline earlier: [`Conn::look_due`], and have the wheel
 //!   look at it then. Deadlines that moved later need nothing: the look finds nothing due.
 //! - When the wheel looks: [`Conn::expire`] until it gives `None`, doing what each verdict says.
 //! - [`Conn::rest`] whenever something may have been completed: an idle connection keeps nothing

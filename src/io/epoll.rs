@@ -185,8 +185,9 @@ impl EpollDriver {
                 if event.is_read_closed() || event.is_error() {
                     entry.flags |= READ_CLOSED;
                 }
-                if event.is_error() {
-                    // A failure after the end of the peer's stream is told as an end once more.
+                if event.is_error() || event.is_write_closed() {
+                    // After the end of the peer's stream comes a failure, or the acknowledgement of
+                    // ours: the end is told once more.
                     entry.flags &= !ENDED;
                 }
                 if entry.flags & (PAUSED | READY | ENDED) == 0 {

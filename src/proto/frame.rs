@@ -122,13 +122,13 @@ fn check_length(bytes: &[u8], first: u8, second: u8, room: usize) -> Result<(), 
         length if usize::from(length) > room => return Err(Violation::TooBig),
         _ => return Ok(()),
     };
-    if shortest > room as u128 {
+    if shortest > room as u64 {
         return Err(Violation::TooBig);
     }
-    let mut least = 0_u128;
-    let mut unknown = 0_u128;
+    let mut least = 0_u64;
+    let mut unknown = 0_u64;
     for byte in bytes.iter().skip(2).map(Some).chain(std::iter::repeat(None)).take(width) {
-        least = least << 8 | byte.map_or(0, |byte| u128::from(*byte));
+        least = least << 8 | byte.map_or(0, |byte| u64::from(*byte));
         unknown = unknown << 8 | byte.map_or(0xff, |_| 0);
     }
     if (least | unknown) < shortest {
@@ -137,7 +137,7 @@ fn check_length(bytes: &[u8], first: u8, second: u8, room: usize) -> Result<(), 
     if least >= 1 << 63 {
         return Err(Violation::Protocol("length beyond 63 bits"));
     }
-    if least > room as u128 {
+    if least > room as u64 {
         return Err(Violation::TooBig);
     }
     Ok(())

@@ -109,21 +109,22 @@ pub fn parse_head(bytes: &[u8], with: impl FnOnce(Request<'_>)) -> Head {
 
 /// Path and query of a target, which may be a whole URI (RFC 9112 section 3.2.2): whatever host
 /// that names is served here.
-fn resource(target: &str) -> (&str, Option<&str>) {
+pub(crate) fn resource(target: &str) -> (&str, Option<&str>) {
     let is_ours = |scheme: &str| {
         ["http", "https", "ws", "wss"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours))
     };
-    let resource = match target.split_once("://") {
-        Some((scheme, rest)) if is_ours(scheme) => match rest.find(['/', '?']) {
-            Some(at) => rest.get(at..).unwrap_or_default(),
-            None => "/",
-        },
-        _ => target,
+    let (resource, default) = match target.split_once("://") {
+        Some((scheme, rest)) if is_ours(scheme) => {
+            (rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or_default(), "/")
+        }
+        _ => (target, ""),
     };
-    match resource.split_once('?') {
+    let (path, query) = match resource.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (resource, None),
-    }
+    };
+    // Only a whole URI may leave its path out (RFC 9110 section 4.2.3).
+    (if path.is_empty() { default } else { path }, query)
 }
 
 /// One HTTP answer, ready to be written.
@@ -194,6 +195,8 @@ mod tests {
             ("WS://a:80/echo?x=1", "/echo", Some("x=1")),
             ("wss://[::1]:443/", "/", None),
             ("https://a", "/", None),
+            ("http://a?x=1", "/", Some("x=1")),
+            ("?x=1", "", Some("x=1")),
             ("/echo?to=http://a/b", "/echo", Some("to=http://a/b")),
             ("/http://a/echo", "/http://a/echo", None),
             ("ftp://a/echo", "ftp://a/echo", None),

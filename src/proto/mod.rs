@@ -24,7 +24,7 @@ mod upgrade;
 
 pub(crate) use self::decoder::{Incoming, Input, Partial, Tools, decode};
 pub(crate) use self::frame::{PING_FRAME, close_frame, encode_into, frame_length, walk_frames};
-pub(crate) use self::http::Answer;
+pub(crate) use self::http::{Answer, resource};
 pub use self::http::{HEAD_LIMIT, Head, Headers, Request, parse_head};
 pub use self::message::{Kind, Message};
 pub use self::peer::{Acknowledged, Peer};

@@ -212,8 +212,10 @@ impl Reactor {
                 self.core.flush();
             }
             handled += 1;
-            if handled % RELIEVED_AFTER == 0 {
-                self.core.relieve();
+            if handled % RELIEVED_AFTER == 0 && self.core.is_overspent() {
+                // What the kernel takes is not shed.
+                self.core.flush();
+                self.core.shed();
             }
         }
         let (accepts, reads) = self.core.driver.left_over();

@@ -10,17 +10,30 @@ use crate::conn::{Budget, CloseReason, Phase, RefusedReason};
 use crate::mutation::{self, Mutation};
 
 impl Core {
-    /// After the flush, when what the kernel would take is gone: sheds if memory is short.
+    /// True while a budget of the process is overspent.
+    #[inline]
+    pub fn is_overspent(&self) -> bool {
+        self.shared.outbox_budget.is_overspent() || self.shared.inbox_budget.is_overspent()
+    }
+
+    /// After the turn's flush, when what the kernel would take is gone: sheds if memory is short,
+    /// and where that is not enough has the others look, who may hold what is too much and sleep.
     pub fn relieve(&mut self) {
+        if self.is_overspent() {
+            self.shed();
+            if self.is_overspent() {
+                self.shared.mailboxes.wake_all();
+            }
+        }
+    }
+
+    /// Sheds what is too much here. To be called after a flush.
+    pub fn shed(&mut self) {
         if mutation::is(Mutation::ShedNothing) {
             return;
         }
-        if self.shared.outbox_budget.is_overspent() {
-            self.shed_outboxes();
-        }
-        if self.shared.inbox_budget.is_overspent() {
-            self.shed_inboxes();
-        }
+        self.shed_outboxes();
+        self.shed_inboxes();
     }
 
     /// What this reactor may hold while the budget is overspent.
@@ -37,7 +50,6 @@ impl Core {
             self.shard.outbox_sheds.increment();
             self.doom_now(token, CloseReason::OutboxShed);
         }
-        self.pass_on(self.shared.outbox_budget.is_overspent());
     }
 
     fn shed_inboxes(&mut self) {
@@ -53,14 +65,6 @@ impl Core {
             }
             self.fail(token, reason, reason.text());
             self.give_up_input(index);
-        }
-        self.pass_on(self.shared.inbox_budget.is_overspent());
-    }
-
-    /// The others may hold what is too much, and may be asleep.
-    fn pass_on(&self, is_still_overspent: bool) {
-        if is_still_overspent {
-            self.shared.mailboxes.wake_all();
         }
     }
 

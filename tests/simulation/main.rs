@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let is_fine = if flags.all_mutations {
         every_mutation(&flags)
     } else if let Some(mutation) = flags.mutation {
-        // The wording: caught is not zero.
+        // A fault that is caught is a failure, so that a script can tell.
         !is_caught(mutation, &flags)
     } else {
         every_seed(&flags)
