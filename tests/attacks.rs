@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use harness::{Event, PATIENCE, RawClient, SLACK, Server, frame, ms, request};
+use harness::{Event, PATIENCE, RawClient, SLACK, Server, frame, ms, request, sockets};
 
 const MIB: u64 = 1 << 20;
 
@@ -45,14 +45,9 @@ fn flood(mut stream: &TcpStream, bytes: &[u8], until: Instant) -> usize {
     sent
 }
 
-/// How many sockets listen on an IPv4 port.
+/// How many sockets listen on a port.
 fn listeners(port: u16) -> usize {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel tells its sockets");
-    let is_there = |line: &&str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == "0A"
-    };
-    table.lines().filter(is_there).count()
+    sockets::listeners_here().iter().filter(|address| address.port() == port).count()
 }
 
 /// A proxy that takes any upgrade request for a tunnel, whatever the answer, would carry a second

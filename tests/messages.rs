@@ -116,20 +116,6 @@ fn thousands_in_one_write_come_back_in_order() {
 }
 
 #[test]
-fn what_was_asked_before_a_shutdown_is_still_answered() {
-    let server = Server::start(&[]);
-    let mut peer = RawClient::open(&server, "/echo");
-    for n in 0..100 {
-        peer.send(&frame::text(&n.to_string()));
-    }
-    peer.finish();
-    for n in 0..100 {
-        assert_eq!(peer.data().payload, n.to_string().as_bytes());
-    }
-    server.wait_for("the end", |m| m.closed("peer_gone") == 1);
-}
-
-#[test]
 fn many_connections_are_served_at_once_and_apart() {
     let mut server = Server::start(&["--reactors", "3"]);
     let server_ref = &server;

@@ -21,6 +21,7 @@ mod herd;
 mod metrics;
 mod raw;
 pub mod server;
+pub mod sockets;
 
 use std::time::{Duration, Instant};
 

@@ -2,20 +2,25 @@
 //! 503, those within notice nothing, and every descriptor comes back.
 //! Not for what happens at the kernel's own limit; `tests/descriptors.rs` has that.
 
-use crate::aftermath::Watched;
+use std::time::Duration;
+
 use crate::crowd::{Crowd, Reading};
-use crate::harness::{PATIENCE, RawClient, Server, request};
+use crate::harness::{PATIENCE, RawClient, Server, request, sockets};
 use crate::healthy::Healthy;
-use crate::{LATE, alone, kernel};
+use crate::watched::Watched;
+use crate::{LATE, alone};
 
 /// Descriptors of each of the two tables.
 const TABLE: u32 = 250;
 const HERD: usize = 2_000;
 const ROUNDS: usize = 4;
 
+/// The documented default.
+const PING: Duration = Duration::from_secs(25);
+
 #[test]
 fn a_herd_beyond_the_descriptors_is_refused_and_all_of_them_come_back() {
-    let _alone = alone();
+    let machine = alone();
     let flags = ["--reactors", "2", "--handshake-timeout", "20s", "--close-timeout", "500ms"];
     let server = Watched::over(Server::start_with_descriptors(TABLE, &flags));
     let healthy = Healthy::talk(&server);
@@ -36,10 +41,10 @@ fn a_herd_beyond_the_descriptors_is_refused_and_all_of_them_come_back() {
             let head = String::from_utf8_lossy(&peer.received);
             assert!(head.contains("Retry-After: "), "round {round}: {head}");
         }
-        for tables in kernel::descriptors(server.pid()).values() {
+        for tables in sockets::descriptors(server.pid()).values() {
             assert!(*tables <= TABLE as usize, "round {round}: {tables} in one table");
         }
-        kernel::assert_no_strays(&server, LATE);
+        server.assert_no_strays(LATE);
         drop(herd);
         server.wait_for("the herd to leave", |m| {
             // Only those who talk.
@@ -52,5 +57,5 @@ fn a_herd_beyond_the_descriptors_is_refused_and_all_of_them_come_back() {
         server.log().iter().filter(|line| line.contains("no descriptors left")).count();
     assert_eq!(complaints, 0, "the reserve was enough to refuse with");
     healthy.assert_undisturbed(LATE);
-    server.aftermath();
+    server.aftermath(machine, PING);
 }

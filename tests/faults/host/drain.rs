@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::aftermath::Watched;
 use crate::crowd::{Crowd, Reading};
+use crate::harness::sockets::{Socket, State};
 use crate::harness::{Herd, frame, ms, request};
-use crate::{LATE, alone, kernel};
+use crate::watched::Watched;
+use crate::{LATE, alone};
 
 /// Of each kind.
 const EACH: usize = 500;
@@ -76,11 +77,10 @@ fn in_the_midst_of_it_all_the_end_comes_in_time_and_leaves_nothing() {
     assert!(begun.elapsed() >= WINDOW, "the window was kept");
     assert_eq!(status.code(), Some(0));
     server.wait_for_log("drained: ");
-    kernel::assert_no_strays(&server, LATE);
-    let left = kernel::states(&server);
-    let is_over =
-        |state: &kernel::State| matches!(state, kernel::State::TimeWait | kernel::State::FinWait2);
-    assert!(left.keys().all(is_over), "{left:?}");
+    server.assert_no_strays(LATE);
+    let left = server.sockets();
+    let is_over = |socket: &Socket| matches!(socket.state, State::TimeWait | State::FinWait2);
+    assert!(left.iter().all(is_over), "{left:?}");
 
     good.run(ms(200), false);
     assert_eq!(good.gone, EACH, "each good one has seen its end");

@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::aftermath::Watched;
 use crate::crowd::{Crowd, Reading};
 use crate::harness::{Herd, frame, ms, request};
-use crate::{LATE, alone, kernel};
+use crate::watched::Watched;
+use crate::{LATE, alone};
 
 const STOP: Duration = Duration::from_secs(62);
 
@@ -55,7 +55,7 @@ fn after_a_minute_of_stop_two_thousand_live_on() {
     assert!(metrics.value("ws_stalls_total", &[]) >= 1.0);
     alive.say(&frame::text("still here"));
     server.wait_for("all to be heard", |m| m.sum("ws_messages_received_total") as usize >= ALIVE);
-    kernel::assert_no_strays(&server, LATE);
+    server.assert_no_strays(LATE);
     drop((alive, dead));
-    server.aftermath();
+    server.aftermath(alone(), PING);
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::aftermath::Watched;
 use crate::crowd::{Crowd, Peer, Reading};
 use crate::harness::request;
 use crate::healthy::Healthy;
-use crate::{LATE, alone, kernel};
+use crate::watched::Watched;
+use crate::{LATE, alone};
 
 /// So many before the upgrade, and as many after it.
 const EACH: usize = 2_000;
@@ -42,7 +42,7 @@ fn is_over(peers: &[Peer]) -> bool {
 
 #[test]
 fn noise_from_thousands_is_answered_and_leaves_nothing() {
-    let _alone = alone();
+    let machine = alone();
     let seed = fastrand::u64(..);
     eprintln!("the seed is {seed}");
     let mut random = Rng::with_seed(seed);
@@ -70,8 +70,8 @@ fn noise_from_thousands_is_answered_and_leaves_nothing() {
     let told = metrics.closed("handshake_refused") + metrics.closed("handshake_timeout");
     assert_eq!(told as usize, EACH, "seed {seed}");
     assert!(metrics.closed("protocol_error") as usize >= refused, "seed {seed}");
-    kernel::assert_no_strays(&server, LATE);
+    server.assert_no_strays(LATE);
     healthy.assert_undisturbed(LATE);
     drop(crowd);
-    server.aftermath();
+    server.aftermath(machine, LONGEST);
 }

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::aftermath::Watched;
 use crate::harness::{Metrics, RawClient, frame, request};
 use crate::healthy::Healthy;
-use crate::{LATE, alone, kernel, numbered};
+use crate::watched::Watched;
+use crate::{LATE, alone, numbered};
 
 const COUNT: usize = 1_000;
 
 /// Deadlines that can't have been what ended anybody.
 const FLAGS: [&str; 6] =
-    ["--ping-interval", "off", "--handshake-timeout", "5m", "--message-timeout", "5m"];
+    ["--ping-interval", "off", "--handshake-timeout", "60s", "--message-timeout", "60s"];
+const DEADLINES: Duration = Duration::from_secs(60);
 
 /// Connections in every state that can be had.
 fn clients(server: &Watched) -> Vec<RawClient> {
@@ -52,7 +53,7 @@ fn hand_over(clients: Vec<RawClient>) -> Child {
 
 #[test]
 fn the_connections_of_a_killed_process_are_free_at_once() {
-    let _alone = alone();
+    let machine = alone();
     let server = Watched::start(&FLAGS);
     let healthy = Healthy::talk(&server);
     let mut holder = hand_over(clients(&server));
@@ -72,14 +73,18 @@ fn the_connections_of_a_killed_process_are_free_at_once() {
     holder.wait().expect("a child can be waited for");
     let gone = |reason: &'static str| move |m: &Metrics| m.closed(reason);
     let (finished, reset) = (gone("peer_gone"), gone("peer_reset"));
-    let metrics = server.wait_for("all to be seen", |m| (finished(m) + reset(m)) as usize >= COUNT);
+    // A head that ends in its middle is one that can be refused.
+    let cut = gone("handshake_refused");
+    let all = |m: &Metrics| (finished(m) + reset(m) + cut(m)) as usize;
+    let metrics = server.wait_for("all to be seen", |m| all(m) >= COUNT);
+    assert_eq!(cut(&metrics) as usize, COUNT / 5);
     assert!(finished(&metrics) as usize >= COUNT / 5, "{} finished", finished(&metrics));
     assert!(reset(&metrics) as usize >= COUNT / 5, "{} were reset", reset(&metrics));
     assert_eq!(metrics.sum("ws_deadlines_expired_total"), 0.0);
-    kernel::assert_no_strays(&server, Duration::ZERO);
+    server.assert_no_strays(Duration::ZERO);
     talker.send(&numbered::message(20, 100));
     assert_eq!(numbered::next(&mut talker), 20);
     drop(talker);
     healthy.assert_undisturbed(LATE);
-    server.aftermath();
+    server.aftermath(machine, DEADLINES);
 }

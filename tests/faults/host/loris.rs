@@ -4,11 +4,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::aftermath::Watched;
 use crate::crowd::{Crowd, Ending, Peer, Reading};
 use crate::harness::{TICK, frame, ms, request};
 use crate::healthy::Healthy;
-use crate::{LATE, alone, kernel};
+use crate::watched::Watched;
+use crate::{LATE, alone};
 
 const COUNT: usize = 5_000;
 
@@ -30,12 +30,15 @@ const FLAGS: [&str; 14] = [
     "--close-timeout",
     "500ms",
     "--ping-interval",
-    "30s",
+    "20s",
     "--max-message-size",
     "1GiB",
     "--inbox-budget",
     "1GiB",
 ];
+
+/// Long enough for none to come before a loris is ended.
+const PING: Duration = Duration::from_secs(20);
 
 /// What a loris must be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +80,7 @@ fn in_message(begin: &[u8], drip: fn(usize) -> Vec<u8>) -> Loris {
 
 /// Holds thousands of such against a server, and sees each of them off.
 fn outlast(loris: &Loris) {
-    let _alone = alone();
+    let machine = alone();
     let server = Watched::start(&FLAGS);
     let healthy = Healthy::talk(&server);
     let mut crowd = Crowd::of(&server, COUNT, Reading::All, |_| loris.opening.clone());
@@ -102,10 +105,10 @@ fn outlast(loris: &Loris) {
         assert_told(peer, loris.told);
     }
     assert_eq!(server.metrics().expired(loris.deadline) as usize, COUNT);
-    kernel::assert_no_strays(&server, LATE);
+    server.assert_no_strays(LATE);
     healthy.assert_undisturbed(LATE);
     drop(crowd);
-    server.aftermath();
+    server.aftermath(machine, PING);
 }
 
 fn assert_told(peer: &Peer, told: Told) {
@@ -178,7 +181,7 @@ const UNREAD: usize = 64 * 1024;
 
 #[test]
 fn who_never_reads_is_reset_and_leaves_nothing_in_the_kernel() {
-    let _alone = alone();
+    let machine = alone();
     let flags = [&FLAGS[..], &["--outbox-budget", "2GiB", "--outbox-limit", "64KiB"]].concat();
     let server = Watched::start(&flags);
     let healthy = Healthy::talk(&server);
@@ -193,7 +196,7 @@ fn who_never_reads_is_reset_and_leaves_nothing_in_the_kernel() {
         assert!(late < LATE || closed == COUNT, "{closed} are gone {late:?} too late");
         closed == COUNT
     });
-    kernel::assert_no_strays(&server, LATE);
+    server.assert_no_strays(LATE);
     assert_eq!(server.metrics().expired("write") as usize, COUNT);
     crowd.begin_reading();
     assert!(crowd.read_until(LATE, |peers| peers.iter().all(|peer| peer.ended.is_some())));
@@ -204,5 +207,5 @@ fn who_never_reads_is_reset_and_leaves_nothing_in_the_kernel() {
     }
     healthy.assert_undisturbed(LATE);
     drop(crowd);
-    server.aftermath();
+    server.aftermath(machine, PING);
 }

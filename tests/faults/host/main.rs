@@ -3,14 +3,15 @@
 //! server whether it did.
 //! Not for faults of the network, which need namespaces of their own.
 
+#[path = "../aftermath.rs"]
+mod aftermath;
 #[path = "../../harness/mod.rs"]
 mod harness;
 
-mod aftermath;
 mod crowd;
 mod healthy;
-mod kernel;
 mod numbered;
+mod watched;
 
 mod descriptors;
 mod drain;

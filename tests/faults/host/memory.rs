@@ -5,11 +5,11 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::aftermath::Watched;
+use crate::alone;
 use crate::crowd::{Crowd, Reading};
 use crate::harness::{Metrics, PATIENCE, frame, request};
 use crate::healthy::Healthy;
-use crate::{alone, kernel};
+use crate::watched::Watched;
 
 const MIB: u64 = 1 << 20;
 
@@ -76,10 +76,10 @@ fn is_within_budgets(metrics: &Metrics) -> bool {
 
 #[test]
 fn near_its_limit_the_server_sheds_and_lives() {
-    let _alone = alone();
+    let machine = alone();
     let server = Watched::start(&FLAGS);
     let healthy = Healthy::talk(&server);
-    limit_memory(&server, kernel::memory(server.pid(), "VmData") + 2 * BUDGET + REST);
+    limit_memory(&server, server.memory("VmData") + 2 * BUDGET + REST);
     let mut most = 0;
     for round in 1..=3 {
         let crowds = flood(&server);
@@ -95,11 +95,11 @@ fn near_its_limit_the_server_sheds_and_lives() {
                 && sheds.iter().sum::<u64>() >= least
         });
         // Whoever was told 1009 has its close timeout, from the last of the flood on.
-        kernel::assert_no_strays(&server, PATIENCE);
+        server.assert_no_strays(PATIENCE);
         drop(crowds);
     }
     eprintln!("{} MiB resident at the most that was seen", most / MIB);
     // A flood of 2 GB takes its time; but they are served in it, and none of them is shed.
     healthy.assert_undisturbed(PATIENCE);
-    server.aftermath();
+    server.aftermath(machine, Duration::from_secs(60));
 }

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use crate::aftermath::Watched;
 use crate::crowd::{Crowd, Reading};
 use crate::harness::{Metrics, frame, request};
 use crate::healthy::Healthy;
-use crate::{LATE, alone, kernel};
+use crate::watched::Watched;
+use crate::{LATE, alone};
 
 const COUNT: usize = 500;
 
@@ -18,10 +18,12 @@ const FLAGS: [&str; 8] = [
     "--close-timeout",
     "1s",
     "--ping-interval",
-    "30s",
+    "12s",
     "--pong-timeout",
     "1s",
 ];
+/// Long enough for none to come before all have ended.
+const PING: Duration = Duration::from_secs(12);
 const CLOSE: Duration = Duration::from_secs(1);
 
 /// More than the peer's receive buffer takes, and less than the kernel takes from the server: when
@@ -31,7 +33,7 @@ const UNREAD: usize = 12 * 1024;
 /// Has peers ask for an echo that they don't read, and then end the connection in their way; each
 /// must end for that reason, and the kernel have nothing of them left.
 fn leave_nothing(reason: &str, last_words: &[u8], then: fn(&Crowd)) {
-    let _alone = alone();
+    let machine = alone();
     let server = Watched::start(&FLAGS);
     let before = server.metrics().closed(reason) as usize;
     let healthy = Healthy::talk(&server);
@@ -45,10 +47,10 @@ fn leave_nothing(reason: &str, last_words: &[u8], then: fn(&Crowd)) {
     assert_eq!(ended(&metrics) - before, COUNT);
     assert!(last.elapsed() < CLOSE + LATE, "after {:?}", last.elapsed());
     // Their ends are still open, so that nothing but the server makes the kernel let go.
-    kernel::assert_no_strays(&server, LATE);
+    server.assert_no_strays(LATE);
     healthy.assert_undisturbed(LATE);
     drop(crowd);
-    server.aftermath();
+    server.aftermath(machine, PING);
 }
 
 #[test]

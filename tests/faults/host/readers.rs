@@ -5,11 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::aftermath::Watched;
 use crate::crowd::{Crowd, Ending, Reading};
 use crate::harness::{Metrics, RawClient, ms, request};
 use crate::healthy::Healthy;
-use crate::{LATE, alone, kernel, numbered};
+use crate::watched::Watched;
+use crate::{LATE, alone, numbered};
 
 /// So many stop, and as many sip.
 const EACH: usize = 300;
@@ -20,6 +20,7 @@ const READERS: usize = 8;
 const MESSAGE: usize = 8 * 1024;
 const OUTBOX: usize = 64 * 1024;
 const WRITE: Duration = Duration::from_secs(4);
+const PING: Duration = Duration::from_secs(60);
 
 /// As many messages as the kernel's buffers and the outbox together can't hold.
 const MESSAGES: u32 = 150;
@@ -52,6 +53,7 @@ fn flood(server: &Watched, sippers: &mut Crowd) -> Instant {
 
 /// Runs bad subscribers into their end under a policy; the metrics after the flood and at the end.
 fn outlast(policy: &str) -> (Metrics, Metrics) {
+    let machine = alone();
     let server = Watched::start(&[
         "--slow-consumer",
         policy,
@@ -79,7 +81,7 @@ fn outlast(policy: &str) -> (Metrics, Metrics) {
         sippers.sip();
         std::thread::sleep(ms(200));
     };
-    kernel::assert_no_strays(&server, LATE);
+    server.assert_no_strays(LATE);
     for crowd in [&mut stopped, &mut sippers] {
         crowd.begin_reading();
         assert!(crowd.read_until(LATE, |peers| peers.iter().all(|peer| peer.ended.is_some())));
@@ -87,13 +89,12 @@ fn outlast(policy: &str) -> (Metrics, Metrics) {
     }
     healthy.assert_undisturbed(LATE);
     drop((stopped, sippers));
-    server.aftermath();
+    server.aftermath(machine, PING);
     (flooded, ended)
 }
 
 #[test]
 fn under_close_who_does_not_read_is_reset_at_the_bound() {
-    let _alone = alone();
     let (flooded, ended) = outlast("close");
     assert!(flooded.closed("outbox_full") as usize >= EACH, "the bound acts before the time");
     assert_eq!(ended.sum("ws_outbox_frames_dropped_total"), 0.0);
@@ -101,7 +102,6 @@ fn under_close_who_does_not_read_is_reset_at_the_bound() {
 
 /// Under a policy that drops, the bound costs frames and the time costs the connection.
 fn drops_then_resets(policy: &str) {
-    let _alone = alone();
     let (flooded, ended) = outlast(policy);
     let label = policy.replace('-', "_");
     let dropped = flooded.value("ws_outbox_frames_dropped_total", &[("policy", &label)]);

@@ -6,13 +6,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::aftermath::Watched;
 use crate::harness::{Herd, Metrics, Server, frame, ms, scratch_path};
 use crate::healthy::Healthy;
-use crate::{LATE, alone, kernel};
+use crate::watched::Watched;
+use crate::{LATE, alone};
 
 const STORM: usize = 300;
 const HERD: usize = 1_000;
+
+/// The documented default, and longer than any interval below.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 const GOOD: [&str; 3] = [
     "ping_interval = \"4s\"\npong_timeout = \"4s\"\n",
@@ -47,7 +50,7 @@ impl Configured {
             "--close-timeout",
             "1s",
         ];
-        let server = Watched::over(Server::start(&flags));
+        let server = Watched::over(Server::start(&flags)).expecting_errors("reload: ");
         Configured { server, file: Scratch(path) }
     }
 
@@ -65,7 +68,7 @@ fn received(metrics: &Metrics) -> usize {
 
 #[test]
 fn a_storm_of_reloads_disturbs_nobody() {
-    let _alone = alone();
+    let machine = alone();
     let configured = Configured::start();
     let server = &configured.server;
     let healthy = Healthy::talk(server);
@@ -91,10 +94,10 @@ fn a_storm_of_reloads_disturbs_nobody() {
     for deadline in ["handshake", "pong", "idle", "message", "write", "lifetime"] {
         assert_eq!(metrics.expired(deadline), 0, "{deadline}");
     }
-    kernel::assert_no_strays(server, LATE);
+    server.assert_no_strays(LATE);
     healthy.assert_undisturbed(LATE);
     drop(herd);
-    configured.server.aftermath();
+    configured.server.aftermath(machine, HANDSHAKE);
 }
 
 #[test]

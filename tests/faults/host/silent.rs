@@ -4,19 +4,22 @@
 
 use std::time::Duration;
 
-use crate::aftermath::Watched;
 use crate::crowd::{Crowd, Ending, Reading};
 use crate::harness::{TICK, ms, request};
 use crate::healthy::Healthy;
-use crate::{LATE, alone, kernel};
+use crate::watched::Watched;
+use crate::{LATE, alone};
 
 const COUNT: usize = 15_000;
 const PING: Duration = Duration::from_secs(4);
 const PONG: Duration = Duration::from_secs(2);
 
+/// The documented default.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 #[test]
 fn the_kernel_keeps_nothing_of_fifteen_thousand_silent_peers() {
-    let _alone = alone();
+    let machine = alone();
     let server = Watched::start(&["--ping-interval", "4s", "--pong-timeout", "2s"]);
     let healthy = Healthy::talk(&server);
     let upgrade = request("/echo", &[]).into_bytes();
@@ -27,7 +30,7 @@ fn the_kernel_keeps_nothing_of_fifteen_thousand_silent_peers() {
         assert!(late < LATE, "not all are gone {late:?} after the last was due");
         crowd.read_for(ms(100));
     }
-    kernel::assert_no_strays(&server, LATE);
+    server.assert_no_strays(LATE);
     assert!(crowd.read_until(LATE, |peers| peers.iter().all(|peer| peer.ended.is_some())));
     for peer in &crowd.peers {
         let (ending, at) = peer.ended.expect("all have ended");
@@ -37,5 +40,5 @@ fn the_kernel_keeps_nothing_of_fifteen_thousand_silent_peers() {
     }
     healthy.assert_undisturbed(LATE);
     drop(crowd);
-    server.aftermath();
+    server.aftermath(machine, HANDSHAKE);
 }

@@ -2,21 +2,24 @@
 //! lines that don't fit are dropped and counted, and the end is not held up either.
 //! Not for the queue itself; the unit tests of `logging` have that.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::aftermath::Watched;
 use crate::crowd::{Crowd, Reading};
 use crate::harness::server::BINARY;
-use crate::harness::{Metrics, PATIENCE, RawClient, request, wait_until};
+use crate::harness::{Metrics, PATIENCE, RawClient, request, sockets, wait_until};
 use crate::healthy::Healthy;
-use crate::{LATE, alone, kernel};
+use crate::watched::Watched;
+use crate::{LATE, alone};
 
 /// At debug level each connection writes a line when it ends, of some 200 bytes. The pipe and the
 /// queue hold about a megabyte of them, twice for the part that is being written.
 const LINES: usize = 24_000;
 const AT_ONCE: usize = 2_000;
+
+/// The documented default.
+const PING: Duration = Duration::from_secs(25);
 
 const FLAGS: [&str; 6] = [
     "--log-level",
@@ -49,7 +52,7 @@ fn dropped_lines(line: &str) -> Option<usize> {
 
 #[test]
 fn a_full_pipe_costs_log_lines_and_nothing_else() {
-    let _alone = alone();
+    let machine = alone();
     let server = Watched::start(&FLAGS);
     let gate = server.log_gate();
     let healthy = Healthy::talk(&server);
@@ -73,7 +76,7 @@ fn a_full_pipe_costs_log_lines_and_nothing_else() {
         let ended = closed(&server.metrics()) as usize;
         dropped > LINES / 4 && log.len() > written && kept + dropped == ended
     });
-    server.aftermath();
+    server.aftermath(machine, PING);
 }
 
 #[test]
@@ -157,10 +160,7 @@ impl Drop for Unseen {
 }
 
 fn listening(ip: [u8; 4]) -> Option<SocketAddr> {
-    let is_so =
-        |row: &kernel::Row| row.state == kernel::State::Listen && row.local.ip().octets() == ip;
-    let address: SocketAddrV4 = kernel::sockets().into_iter().find(is_so)?.local;
-    Some(address.into())
+    sockets::listeners_here().into_iter().find(|address| address.ip() == IpAddr::from(ip))
 }
 
 #[test]

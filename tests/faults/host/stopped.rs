@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::aftermath::Watched;
 use crate::crowd::{Crowd, Reading};
 use crate::harness::{Herd, Metrics, TICK, frame, ms, request};
-use crate::{LATE, alone, kernel};
+use crate::watched::Watched;
+use crate::{LATE, alone};
 
 const STOP: Duration = Duration::from_secs(10);
 const PING: Duration = Duration::from_secs(3);
@@ -36,7 +36,7 @@ const UNFINISHED: usize = 200;
 
 #[test]
 fn after_a_long_stop_the_living_stay_and_the_dead_go_in_time() {
-    let _alone = alone();
+    let machine = alone();
     let server = Watched::start(&FLAGS);
     let mut alive = Herd::connect(&server, "/echo", ALIVE);
     let upgrade = request("/echo", &[]);
@@ -79,9 +79,9 @@ fn after_a_long_stop_the_living_stay_and_the_dead_go_in_time() {
     }
     assert_eq!(alive.gone, 0, "nobody alive is reaped");
     judge(&heads, &messages, echoed);
-    kernel::assert_no_strays(&server, LATE);
+    server.assert_no_strays(LATE);
     drop((alive, dead, heads, messages));
-    server.aftermath();
+    server.aftermath(machine, HANDSHAKE);
 }
 
 /// Lets it go on, and sees that it knows of the stop; when that was.

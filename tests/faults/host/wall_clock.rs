@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::aftermath::Watched;
 use crate::crowd::{Crowd, Reading};
 use crate::harness::server::BINARY;
 use crate::harness::{Herd, PATIENCE, RawClient, Server, TICK, ms, request, scratch_path};
+use crate::watched::Watched;
 use crate::{LATE, alone};
 
 const FLAGS: [&str; 12] = [

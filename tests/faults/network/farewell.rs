@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::aftermath::aftermath;
 use crate::crowd::{Crowd, tell_all};
+use crate::harness::sockets::{self, State};
 use crate::harness::{PATIENCE, RawClient, frame, wait_until};
 use crate::site::{Site, Way};
-use crate::sockets::{self, State};
 use crate::watch::Watch;
 use crate::{CLOSE, GIVE_UP, WRITE, start};
 

@@ -16,8 +16,6 @@ mod aftermath;
 mod harness;
 #[path = "../netns.rs"]
 mod netns;
-#[path = "../sockets.rs"]
-mod sockets;
 #[path = "../watch.rs"]
 mod watch;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::aftermath::aftermath;
 use crate::crowd::{Crowd, tell_all};
+use crate::harness::sockets;
 use crate::harness::{Metrics, RawClient, Server, frame, wait_until};
 use crate::site::{Host, Site, Way};
-use crate::sockets;
 use crate::watch::Watch;
 use crate::{GIVE_UP, PING, PONG, WRITE, start};
 

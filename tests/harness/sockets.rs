@@ -1,8 +1,9 @@
 //! The kernel's table of TCP sockets and a process's descriptors, read from /proc.
 //! Not for what the server thinks it holds: its metrics say that, and this checks them.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where the kernel has a socket in its life (tcp(7), `include/net/tcp_states.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub enum State {
 /// One line of the table.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Socket {
-    /// The server's port.
-    pub port: u16,
+    /// This end.
+    pub local: SocketAddr,
     /// Address of the other end.
     pub remote: IpAddr,
     /// Where it is in its life.
@@ -42,15 +43,16 @@ impl Socket {
         !self.is_owned && !matches!(self.state, State::TimeWait | State::SynReceived)
     }
 
-    /// `None` for a line that is no socket's.
+    /// `None` for a line that is not as proc(5) has it.
     fn parse(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (_, port) = fields.get(1)?.rsplit_once(':')?;
+        let port = u16::from_str_radix(port, 16).ok()?;
         let (unacknowledged, _) = fields.get(4)?.split_once(':')?;
         // A socket that has shrunk to what TIME_WAIT needs, whatever it still waits for.
         let has_shrunk = fields.get(5)?.starts_with("03:");
         Some(Socket {
-            port: u16::from_str_radix(port, 16).ok()?,
+            local: SocketAddr::new(address(fields.get(1)?)?, port),
             remote: address(fields.get(2)?)?,
             state: if has_shrunk { State::TimeWait } else { state(fields.get(3)?)? },
             unacknowledged: u64::from_str_radix(unacknowledged, 16).ok()?,
@@ -62,8 +64,8 @@ impl Socket {
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let owner = if self.is_owned { "owned" } else { "orphan" };
-        let Socket { port, remote, state, unacknowledged, .. } = self;
-        write!(f, "{state:?} {port} <- {remote} unacknowledged={unacknowledged} {owner}")
+        let Socket { local, remote, state, unacknowledged, .. } = self;
+        write!(f, "{state:?} {local} <- {remote} unacknowledged={unacknowledged} {owner}")
     }
 }
 
@@ -101,31 +103,45 @@ fn state(hexadecimal: &str) -> Option<State> {
 /// Connections of these local ports in the network namespace of a process, listeners left out.
 /// Where client and server share a namespace only the server's ends are among them.
 pub fn connections(pid: u32, ports: &[u16]) -> Vec<Socket> {
-    in_tables(&format!("/proc/{pid}/net"), ports)
+    of_ports(&format!("/proc/{pid}/net"), ports)
 }
 
 /// As [`connections`], in the namespace of the calling thread: for a server that has ended.
-#[allow(dead_code, reason = "not every test that reads the table outlives its server")]
 pub fn connections_here(ports: &[u16]) -> Vec<Socket> {
-    in_tables("/proc/thread-self/net", ports)
+    of_ports(&format!("{HERE}/net"), ports)
 }
 
-fn in_tables(folder: &str, ports: &[u16]) -> Vec<Socket> {
+/// Where something listens in the namespace of the calling thread.
+pub fn listeners_here() -> Vec<SocketAddr> {
+    let all = table(&format!("{HERE}/net")).into_iter();
+    all.filter(|it| it.state == State::Listen).map(|it| it.local).collect()
+}
+
+const HERE: &str = "/proc/thread-self";
+
+fn of_ports(folder: &str, ports: &[u16]) -> Vec<Socket> {
+    let mut sockets = table(folder);
+    sockets.retain(|it| it.state != State::Listen && ports.contains(&it.local.port()));
+    sockets
+}
+
+fn table(folder: &str) -> Vec<Socket> {
     let paths = ["tcp", "tcp6"].map(|table| format!("{folder}/{table}"));
     let texts: Vec<_> =
         paths.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
     assert!(!texts.is_empty(), "the kernel shows its socket table in {folder}");
-    let sockets = texts.iter().flat_map(|text| text.lines().skip(1)).filter_map(Socket::parse);
-    sockets.filter(|it| it.state != State::Listen && ports.contains(&it.port)).collect()
+    let parse = |line| Socket::parse(line).expect("a line has the fields of proc(5)");
+    texts.iter().flat_map(|text| text.lines().skip(1)).map(parse).collect()
 }
 
-/// Descriptors in all tables of a process. A table that several threads share counts once for each.
-pub fn descriptors(pid: u32) -> usize {
+/// How many descriptors each thread of a process sees: threads may have tables of their own. A
+/// table that several share counts for each.
+pub fn descriptors(pid: u32) -> BTreeMap<u32, usize> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
-    // A thread may end while it is looked at.
-    tasks
-        .flatten()
-        .filter_map(|task| std::fs::read_dir(task.path().join("fd")).ok())
-        .map(Iterator::count)
-        .sum()
+    let count = |task: std::fs::DirEntry| {
+        let thread = task.file_name().to_str()?.parse().ok()?;
+        // A thread may end while it is looked at.
+        Some((thread, std::fs::read_dir(task.path().join("fd")).ok()?.count()))
+    };
+    tasks.flatten().filter_map(count).collect()
 }
