@@ -57,6 +57,27 @@ fn nobody_alive_is_reaped_behind_loss_delay_reordering_and_repetition() {
     aftermath(&mut server, &baseline, Duration::from_secs(17));
 }
 
+/// Whoever finishes first has still to take what it is owed, which takes a round trip; its slot is
+/// held no longer than that, though the close deadline is further off than this test waits.
+#[test]
+fn who_has_finished_leaves_its_slot_once_the_last_bytes_are_acknowledged() {
+    let site = Site::new();
+    let wire = Wire::to(&site, Weather { delay_ms: 40..60, ..Weather::FAIR });
+    let quiet = ["--ping-interval", "off", "--pong-timeout", "off", "--close-timeout", "15s"];
+    let (mut server, baseline) = start(&quiet);
+    let mut peers: Vec<_> =
+        (0..20).map(|_| wire.peers().within(|| RawClient::open(&server, "/echo"))).collect();
+    for (n, peer) in peers.iter_mut().enumerate() {
+        let asks = if n % 2 == 0 { frame::text("a last word") } else { frame::close(1000, "") };
+        peer.send(&asks);
+        peer.finish();
+    }
+    server.wait_for("all slots to be free", |m| m.value("ws_slots_used", &[]) == 0.0);
+    assert_eq!(server.metrics().expired("close"), 0);
+    drop(peers);
+    aftermath(&mut server, &baseline, Duration::from_secs(17));
+}
+
 /// The ping stands behind data that takes longer than the pong timeout. As long as that moves, the
 /// peer is slow and not dead.
 #[test]
