@@ -88,7 +88,7 @@ impl Reactor {
     }
 
     /// Any byte still unread in the socket shows that the peer lives. True if there was something.
-    fn read_once_more(&mut self, token: Token) -> bool {
+    pub(super) fn read_once_more(&mut self, token: Token) -> bool {
         match self.core.driver.look(token) {
             Some(Done::Received(token, chunk)) => self.received(token, chunk),
             Some(Done::Ended(token, ending)) => self.core.ended(token, ending),

@@ -102,29 +102,35 @@ impl Reactor {
             let last = drain.window.0 + core.limits.close.0;
             if core.now.tick.since(drain.begun).0 > last {
                 drain.has_waited_out = true;
-                core.drop_stragglers();
+                self.drop_stragglers();
+            }
+        }
+    }
+
+    /// The wait is over: whoever is left is dropped, a batch in each turn.
+    fn drop_stragglers(&mut self) {
+        let mut left = BATCH;
+        for index in 0..self.core.slots.end() {
+            if self.core.slots.at(index).is_none() {
+                continue;
+            }
+            // Its answer may be here, and unread.
+            self.read_once_more(self.core.slots.token(index));
+            let core = &mut self.core;
+            let Some(conn) = core.slots.at(index) else { continue };
+            // Both sides have said goodbye where only the peer's FIN is missing.
+            let reason = conn.reason().filter(|_| conn.phase() == Phase::Lingering);
+            let token = core.slots.token(index);
+            core.doom_overdue(token, reason.unwrap_or(CloseReason::DrainDropped));
+            left -= 1;
+            if left == 0 {
+                return;
             }
         }
     }
 }
 
 impl Core {
-    /// The wait is over: whoever is left is dropped, a batch in each turn.
-    fn drop_stragglers(&mut self) {
-        let mut left = BATCH;
-        for index in 0..self.slots.end() {
-            if let Some(conn) = self.slots.at(index) {
-                // Both sides have said goodbye where only the peer's FIN is missing.
-                let reason = conn.reason().filter(|_| conn.phase() == Phase::Lingering);
-                let token = self.slots.token(index);
-                self.doom_overdue(token, reason.unwrap_or(CloseReason::DrainDropped));
-                left -= 1;
-            }
-            if left == 0 {
-                return;
-            }
-        }
-    }
 
     /// Hands this reactor's counts to the server.
     pub fn settle_tally(&mut self) {
