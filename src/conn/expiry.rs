@@ -199,7 +199,7 @@ mod tests {
         let asked = Some((Deadline::Ping, Verdict::Ping));
         assert_eq!(conn.expire(now, &limits, &mut spread), asked);
         conn.ping_queued();
-        conn.control_is_out(now, 0);
+        conn.control_is_out(now, 0, &limits);
         now = now.plus(interval);
         assert_eq!(conn.expire(now, &limits, &mut spread), asked);
         conn.ping_queued();
@@ -207,7 +207,7 @@ mod tests {
             now = now.plus(interval);
             assert_eq!(conn.expire(now, &limits, &mut spread), None);
         }
-        conn.control_is_out(now, 0);
+        conn.control_is_out(now, 0, &limits);
         assert_eq!(conn.expire(now.plus(interval), &limits, &mut spread), asked);
     }
 

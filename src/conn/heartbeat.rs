@@ -58,17 +58,26 @@ impl Conn {
     /// A ping was queued; it counts once the kernel has it.
     pub fn ping_queued(&mut self) {
         self.flags |= flag::PING_QUEUED;
-        self.flags &= !flag::TALKED;
+        self.flags &= !(flag::TALKED | flag::HEARD_MEANWHILE);
     }
 
-    /// The kernel took all control frames: if a ping was among them, its answer is now awaited.
-    pub fn control_is_out(&mut self, now: Tick, now_micros: u64) {
-        if self.has(flag::PING_QUEUED) {
-            self.flags &= !flag::PING_QUEUED;
-            self.flags |= flag::PING_ASKED | flag::PING_TIMED;
-            self.heartbeat = self.moving(now);
-            self.ping_micros = low(now_micros);
+    /// The kernel took all control frames: if a ping was among them, its answer is awaited from now
+    /// on, and true returned. Where the peer has spoken since it was queued it may have answered
+    /// already, and is asked again an interval after that.
+    pub fn control_is_out(&mut self, now: Tick, now_micros: u64, limits: &Limits) -> bool {
+        if !self.has(flag::PING_QUEUED) {
+            return false;
         }
+        self.flags &= !flag::PING_QUEUED;
+        if self.has(flag::HEARD_MEANWHILE) {
+            self.flags &= !(flag::HEARD_MEANWHILE | flag::PING_ASKED);
+            self.heartbeat = self.last_received.plus(limits.ping.unwrap_or_default());
+            return false;
+        }
+        self.flags |= flag::PING_ASKED | flag::PING_TIMED;
+        self.heartbeat = self.moving(now);
+        self.ping_micros = low(now_micros);
+        true
     }
 
     /// True while a ping waits for the kernel.
@@ -149,6 +158,7 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::conn::Deadline;
     use crate::proto::Peer;
 
     const PONG: u32 = 1_001;
@@ -160,7 +170,7 @@ mod tests {
         conn.data_queued(Tick(0));
         conn.ping_queued();
         conn.sent(sent, 0);
-        conn.control_is_out(Tick(100), 1_000_000);
+        assert!(conn.control_is_out(Tick(100), 1_000_000, &limits));
         conn.ping_left_behind(at(acknowledged, 0));
         (conn, limits)
     }
@@ -174,6 +184,19 @@ mod tests {
         let (mut conn, limits) = asked(1_000, 998);
         assert!(!conn.has_sent_data());
         assert!(!conn.is_only_slow(at(1_000, 0), Tick(1_100), &limits));
+    }
+
+    /// Else its answer, which came before the rest of the queue had left, would be awaited for ever.
+    #[test]
+    fn a_ping_that_was_answered_while_others_waited_for_the_kernel_is_not_awaited() {
+        let limits = Limits::from(&config::Limits::default());
+        let mut conn = Conn::new(Peer::UNIX, Tick(0), false);
+        conn.upgraded(0, Tick(0), &limits, &mut Spread::new(1));
+        conn.ping_queued();
+        conn.received(6, Tick(100), &limits);
+        assert!(!conn.control_is_out(Tick(120), 0, &limits));
+        let next = Tick(100).plus(limits.ping.unwrap());
+        assert_eq!(conn.deadline(&limits), Some((next, Deadline::Ping)));
     }
 
     #[test]

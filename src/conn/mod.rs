@@ -126,6 +126,8 @@ mod flag {
     pub const SENT_DATA: u16 = 1 << 8;
     /// A token of the total rate waits for its next message.
     pub const TOKEN_ASIDE: u16 = 1 << 9;
+    /// Bytes came while a ping was queued: they may have answered it.
+    pub const HEARD_MEANWHILE: u16 = 1 << 10;
 }
 
 /// What a connection has only while something is unfinished.
@@ -217,6 +219,10 @@ impl Conn {
         self.bytes_received = self.bytes_received.saturating_add(bytes as u64);
         let now = self.moving(now);
         self.last_received = now;
+        if self.has(flag::PING_QUEUED) {
+            // It may have left before what stands behind it in the queue, and this be its answer.
+            self.flags |= flag::HEARD_MEANWHILE;
+        }
         if self.has(flag::PING_ASKED) {
             self.flags &= !flag::PING_ASKED;
             if let Some(active) = &mut self.active {

@@ -131,7 +131,7 @@ mod tests {
         let (mut conn, limits) = open();
         conn.ping_queued();
         conn.pause(Pause::Outbox, Tick(1_000));
-        conn.control_is_out(Tick(1_900), 0);
+        conn.control_is_out(Tick(1_900), 0, &limits);
         assert!(conn.resume(Pause::Outbox, Tick(2_000)));
         assert_eq!(conn.deadline(&limits), Some((Tick(2_000).plus(PONG), Deadline::Pong)));
     }

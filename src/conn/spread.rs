@@ -125,7 +125,7 @@ mod tests {
         for peer in peers {
             if let Some((_, Verdict::Ping)) = peer.expire(now, limits, spread) {
                 peer.ping_queued();
-                peer.control_is_out(now, 0);
+                peer.control_is_out(now, 0, limits);
                 peer.received(2, now, limits);
                 count += 1;
             }

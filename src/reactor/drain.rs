@@ -131,7 +131,6 @@ impl Reactor {
 }
 
 impl Core {
-
     /// Hands this reactor's counts to the server.
     pub fn settle_tally(&mut self) {
         if let Some(tally) = &mut self.drained {

@@ -171,9 +171,11 @@ impl Core {
         if conn.has_ping_queued()
             && conn.active().is_none_or(|active| active.outbox.control_is_out())
         {
-            conn.control_is_out(self.now.tick, self.now.micros);
+            let is_awaited = conn.control_is_out(self.now.tick, self.now.micros, &self.limits);
             self.shard.pings_sent.increment();
-            self.remember_acknowledged(token);
+            if is_awaited {
+                self.remember_acknowledged(token);
+            }
         }
         let Some(conn) = self.slots.get(token) else { return };
         if unsent == 0 && matches!(conn.phase(), Phase::Closing | Phase::Lingering) {

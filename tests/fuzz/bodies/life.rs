@@ -50,6 +50,8 @@ pub struct Life {
     /// When the kernel took the ping that no byte has answered; in ticks not paused.
     asked: Option<u64>,
     has_ping_queued: bool,
+    /// It spoke since the ping was queued, which may have been the answer.
+    heard_meanwhile: bool,
     /// Reading is to pause at the next event, with the rest of its chunk held.
     pauses_next: Option<Pause>,
     /// When the unfinished message or frame began; in ticks not paused.
@@ -98,6 +100,7 @@ impl Life {
             talked: 0,
             asked: None,
             has_ping_queued: false,
+            heard_meanwhile: false,
             pauses_next: None,
             begun: None,
             closing_since: None,
@@ -159,6 +162,7 @@ impl Life {
         self.conn.received(chunk.len(), self.now, &self.limits);
         self.heard = self.moving();
         self.asked = None;
+        self.heard_meanwhile = self.has_ping_queued;
         if self.conn.is_paused() {
             self.conn.wake().held.extend_from_slice(chunk);
         } else {
@@ -304,9 +308,13 @@ impl Life {
         let control_is_out = active.outbox.control_is_out();
         self.conn.sent(count, messages);
         if control_is_out {
-            self.conn.control_is_out(self.now, u64::from(self.now.0) * 10_000);
-            if std::mem::take(&mut self.has_ping_queued) {
-                self.asked = Some(self.moving());
+            let micros = u64::from(self.now.0) * 10_000;
+            let is_asked = self.conn.control_is_out(self.now, micros, &self.limits);
+            let was_queued = std::mem::take(&mut self.has_ping_queued);
+            let heard = std::mem::take(&mut self.heard_meanwhile);
+            assert_eq!(is_asked, was_queued && !heard, "who may have answered is not waited for");
+            if was_queued {
+                self.asked = is_asked.then(|| self.moving());
             }
         }
         self.note_empty();
@@ -347,6 +355,7 @@ impl Life {
                 assert!(self.asked.is_none() || self.limits.pong.is_none(), "asked twice");
                 self.conn.ping_queued();
                 self.has_ping_queued = true;
+                self.heard_meanwhile = false;
                 self.conn.wake().outbox.push_control(&[0x89, 0], self.now);
                 if self.is_eager {
                     self.take(usize::MAX);
