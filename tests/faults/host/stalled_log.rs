@@ -53,7 +53,7 @@ fn dropped_lines(line: &str) -> Option<usize> {
 #[test]
 fn a_full_pipe_costs_log_lines_and_nothing_else() {
     let machine = alone();
-    let server = Watched::start(&FLAGS);
+    let server = Watched::start(&FLAGS).expecting_errors("log lines were dropped");
     let gate = server.log_gate();
     let healthy = Healthy::talk(&server);
     let shut = gate.lock().expect("nobody panics with it");
