@@ -109,7 +109,7 @@ pub struct Socket {
     /// In the server's send buffer.
     pub down: VecDeque<u8>,
     pub down_limit: usize,
-    is_down_due: bool,
+    pub is_down_due: bool,
     pub fin_down: bool,
     pub wants_write: bool,
     pub blocked_until: u64,
@@ -365,6 +365,13 @@ impl Net {
             socket.acknowledged += bytes as u64;
             socket.acknowledged_at = now;
         }
+        let is_shut = socket.fin_down && socket.down.is_empty();
+        if is_shut && socket.is_ended {
+            // Both sides are shut, which the driver tells as the end once more.
+            socket.is_ended = false;
+            self.signal(id);
+        }
+        let socket = self.socket(id);
         let wants_write = socket.wants_write && bytes > 0 && socket.blocked_until <= now;
         if wants_write {
             self.at(now, Event::Writable(id));
