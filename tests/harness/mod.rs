@@ -18,6 +18,7 @@ mod admin;
 mod embedded;
 pub mod frame;
 mod herd;
+pub mod memory;
 mod metrics;
 mod raw;
 pub mod server;
