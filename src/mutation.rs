@@ -66,11 +66,15 @@ pub enum Mutation {
     RestartHandshake,
     /// Accepting never goes on after descriptors ran out.
     StayStarved,
+    /// Whose time is up is closed in good order, whatever its peer's kernel has not taken.
+    LeaveOrphan,
+    /// A drain that ends drops those left without one more read.
+    DropUnheard,
 }
 
 impl Mutation {
     /// Every mutation.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::LeaveWheelEntry,
         Self::SkipRearm,
         Self::LeanOnLaterEntry,
@@ -100,6 +104,8 @@ impl Mutation {
         Self::ForgetWriteDeadline,
         Self::RestartHandshake,
         Self::StayStarved,
+        Self::LeaveOrphan,
+        Self::DropUnheard,
     ];
 }
 

@@ -93,8 +93,10 @@ fn who_has_answered_when_a_drain_ends_is_not_dropped_unheard() {
         world.has_room();
         assert!(world.wire.borrow().sent.windows(2).any(|head| head[0] == 0x88), "it was told");
         if has_answered {
+            // What a busy peer had under way stands before it.
+            let under_way = world.wire.borrow().received(&frame::text("one more"));
             let answer = world.wire.borrow().received(&frame::close(1001, ""));
-            world.wire.borrow_mut().unread = Some(answer);
+            world.wire.borrow_mut().unread.extend([under_way, answer]);
         }
         let limit = Limits::default().close_timeout;
         for _ in 0..limit.as_millis() / 10 {

@@ -169,7 +169,8 @@ impl Core {
     /// now is given up too. A mere close would leave it with ours, as an orphan that no deadline of
     /// ours and no limit of connections sees any more.
     pub fn doom_overdue(&mut self, token: Token, reason: CloseReason) {
-        let reset = reason.resets() || self.has_undelivered(token);
+        let is_orphan = self.has_undelivered(token) && !mutation::is(Mutation::LeaveOrphan);
+        let reset = reason.resets() || is_orphan;
         self.doomed.push(Doomed { token, reason, reset });
     }
 

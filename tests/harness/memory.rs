@@ -18,7 +18,7 @@ pub struct Wire {
     /// Is done in the next turn.
     pub done: VecDeque<Done>,
     /// Has come, but no readiness has told of it yet.
-    pub unread: Option<Done>,
+    pub unread: VecDeque<Done>,
     /// Writes find no room.
     pub is_full: bool,
     pub token: Option<Token>,
@@ -56,7 +56,7 @@ impl Driver for Memory {
     }
 
     fn look(&mut self, _: Token) -> Option<Done> {
-        self.0.borrow_mut().unread.take()
+        self.0.borrow_mut().unread.pop_front()
     }
 
     fn recycle(&mut self, _: Chunk) {}

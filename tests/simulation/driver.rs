@@ -140,6 +140,15 @@ impl Net {
             self.breaches.push(format!("{token:?} was closed, but has no socket"));
             return;
         };
+        let now = self.now;
+        let left = self.socket(socket);
+        // What went in this very turn nobody could have acknowledged.
+        let is_asked_for = left.tells_acknowledged && !left.broken_here && left.last_down < now;
+        if !with_reset && is_asked_for && !left.down.is_empty() {
+            let bytes = left.down.len();
+            self.breaches
+                .push(format!("{token:?} was closed and leaves {bytes} bytes as an orphan"));
+        }
         self.end(socket, with_reset);
         let (delay, kind) = (self.random.u64(0..2_000_000), self.random.u8(0..3));
         if self.chance(self.faults.stale) {
@@ -169,6 +178,7 @@ impl Net {
         let taken = ((length as f64 * part).ceil() as usize).min(room).min(length);
         let bytes = parts.iter().flat_map(|part| part.iter()).take(taken);
         socket.down.extend(bytes);
+        socket.last_down = now;
         self.push_down(id);
         Sending::Taken(taken)
     }

@@ -183,6 +183,9 @@ impl World {
         let mut net = self.net.borrow_mut();
         let stall = stalled.saturating_sub(net.now);
         self.drain_began = Some(net.now);
+        // So late that the close deadline ends after the drain, so early that the answer is there.
+        let shortest = self.rules.every_limits().map(|limits| limits.close_timeout).min();
+        net.block_some(shortest.unwrap_or_default().saturating_sub(Duration::from_secs(1)));
         net.after(wait.as_micros() as u64 + 2 * stall, Event::Stage(Stage::Gone));
     }
 

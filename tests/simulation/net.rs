@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use pulsewheel::io::Token;
 
@@ -110,9 +111,13 @@ pub struct Socket {
     pub down: VecDeque<u8>,
     pub down_limit: usize,
     pub is_down_due: bool,
+    /// When the server last wrote.
+    pub last_down: u64,
     pub fin_down: bool,
     pub wants_write: bool,
     pub blocked_until: u64,
+    /// Nothing is told to the driver until then.
+    pub quiet_until: u64,
     /// Bytes that the client's kernel has acknowledged, and when last.
     pub acknowledged: u64,
     pub acknowledged_at: u64,
@@ -232,9 +237,11 @@ impl Net {
             down: VecDeque::new(),
             down_limit: buffers.down,
             is_down_due: false,
+            last_down: 0,
             fin_down: false,
             wants_write: false,
             blocked_until: 0,
+            quiet_until: 0,
             acknowledged: 0,
             acknowledged_at: self.now,
             tells_acknowledged,
@@ -332,10 +339,12 @@ impl Net {
     /// Has the driver learn that there is something to read, perhaps late.
     pub fn signal(&mut self, id: SocketId) {
         let delay = self.faults.late_signal(&mut self.random);
+        let now = self.now;
         let socket = self.socket(id);
         if socket.token.is_none() || socket.is_signalled {
             return;
         }
+        let delay = delay.max(socket.quiet_until.saturating_sub(now));
         socket.is_signalled = true;
         self.after(delay, Event::Signal(id));
     }
@@ -391,6 +400,19 @@ impl Net {
         let taken = socket.arrived.drain(..bytes).collect();
         self.push_down(id);
         taken
+    }
+
+    /// Some streams take nothing from the server for a while, and what comes then is told late.
+    pub fn block_some(&mut self, longest: Duration) {
+        let longest = longest.as_micros() as u64;
+        for index in 0..self.sockets.len() as u32 {
+            if self.socket(SocketId(index)).server == Server::Open && self.random.u8(0..4) == 0 {
+                let until = self.now + self.random.u64(0..=longest);
+                self.socket(SocketId(index)).blocked_until = until;
+                self.socket(SocketId(index)).quiet_until = until + longest;
+                self.at(until, Event::Writable(SocketId(index)));
+            }
+        }
     }
 
     /// Wakes a reactor.
