@@ -5,7 +5,7 @@ use super::Reactor;
 use super::core::Core;
 use super::shard::Phase as BudgetedPhase;
 use crate::config::SlowConsumer;
-use crate::conn::{CloseReason, Deadline, Pause, RefusedReason, TICK_MICROS, Tick, Verdict};
+use crate::conn::{CloseReason, Deadline, Pause, Phase, RefusedReason, TICK_MICROS, Tick, Verdict};
 use crate::io::{Done, Token};
 use crate::mutation::{self, Mutation};
 use crate::proto::Answer;
@@ -15,6 +15,10 @@ const AHEAD: usize = 16;
 
 /// Entries looked at in one turn; the rest waits, so that a mass expiry starves nobody.
 const LOOKS: usize = 1024;
+
+/// Reads, of 64 KiB at most each, in search of a close frame before a verdict: more than a peer
+/// that stopped sending when it was told can have left unread.
+const LAST_READS: u64 = 16;
 
 impl Reactor {
     /// Looks at the connections whose entries have come up.
@@ -49,7 +53,7 @@ impl Reactor {
             let Some((deadline, verdict)) = conn.expire(now.tick, limits, spread) else { break };
             if judges_silence(verdict) && !has_read && !mutation::is(Mutation::SkipLastLook) {
                 has_read = true;
-                if self.read_once_more(token) {
+                if self.hear_out(token) > 0 {
                     continue;
                 }
             }
@@ -87,8 +91,22 @@ impl Reactor {
         }
     }
 
-    /// Any byte still unread in the socket shows that the peer lives. True if there was something.
-    pub(super) fn read_once_more(&mut self, token: Token) -> bool {
+    /// What has come of one who is judged next, and is unread. Any byte shows that a peer lives; an
+    /// answer to our close frame may stand behind other data. How many reads that took.
+    pub(super) fn hear_out(&mut self, token: Token) -> u64 {
+        let mut reads = 0;
+        while reads < LAST_READS && self.read_once_more(token) {
+            reads += 1;
+            let conn = self.core.slots.get(token);
+            if conn.is_none_or(|conn| conn.phase() != Phase::Closing) {
+                break;
+            }
+        }
+        reads
+    }
+
+    /// One read, out of turn. True if there was something.
+    fn read_once_more(&mut self, token: Token) -> bool {
         match self.core.driver.look(token) {
             Some(Done::Received(token, chunk)) => self.received(token, chunk),
             Some(Done::Ended(token, ending)) => self.core.ended(token, ending),

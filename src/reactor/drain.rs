@@ -6,15 +6,10 @@ use std::time::Duration;
 use super::Reactor;
 use super::core::Core;
 use crate::conn::{CloseReason, Phase, Tick, Ticks};
-use crate::io::Token;
 use crate::mutation::{self, Mutation};
 
 /// Connections asked to go in one turn.
 const BATCH: u64 = 1024;
-
-/// Reads, of 64 KiB at most each, in search of a close frame when the drain ends: what a peer can
-/// have sent without our having read it is bounded by the kernel's receive buffer, 6 MiB by default.
-const LAST_READS: u64 = 100;
 
 /// How connections ended while a drain was on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,7 +114,10 @@ impl Reactor {
             if self.core.slots.at(index).is_none() {
                 continue;
             }
-            let reads = self.hear_out(self.core.slots.token(index));
+            let reads = match mutation::is(Mutation::DropUnheard) {
+                true => 0,
+                false => self.hear_out(self.core.slots.token(index)),
+            };
             let core = &mut self.core;
             let Some(conn) = core.slots.at(index) else { continue };
             // Both sides have said goodbye where only the peer's FIN is missing.
@@ -131,20 +129,6 @@ impl Reactor {
                 return;
             }
         }
-    }
-
-    /// The answer of one who is dropped next may be here, unread, behind what else it has sent.
-    /// How many reads that took.
-    fn hear_out(&mut self, token: Token) -> u64 {
-        for reads in 0..LAST_READS {
-            let conn = self.core.slots.get(token);
-            let is_awaited = conn.is_some_and(|conn| conn.phase() == Phase::Closing)
-                && !mutation::is(Mutation::DropUnheard);
-            if !is_awaited || !self.read_once_more(token) {
-                return reads;
-            }
-        }
-        LAST_READS
     }
 }
 
