@@ -13,6 +13,7 @@ use super::shared::Shared;
 use super::slots::Slots;
 use super::wheel::Wheel;
 use crate::conn::{CloseReason, Conn, Limits, Spread, Tick};
+use crate::gate::Gate;
 use crate::io::{Driver, Token};
 use crate::mutation::{self, Mutation};
 use crate::proto::Tools;
@@ -34,6 +35,7 @@ pub(super) struct Core {
     pub output: Output,
     pub tools: Tools,
     pub limits: Limits,
+    pub gate: Arc<Gate>,
     pub shared: Arc<Shared>,
     pub shard: Arc<Shard>,
     pub now: Now,
@@ -95,6 +97,7 @@ impl Core {
             output: Output::new(),
             tools: Tools::new(limits.message_size),
             limits,
+            gate: Arc::clone(&shared.gate),
             shared,
             shard,
             now,

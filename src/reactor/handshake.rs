@@ -2,6 +2,7 @@
 //! Not for judging the request, which `proto` does, nor for limits on who may come.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
@@ -9,6 +10,7 @@ use super::Reactor;
 use super::core::Core;
 use super::outlet::Reach;
 use crate::conn::{CloseReason, Phase, RefusedReason};
+use crate::gate::Admitted;
 use crate::handler::{Connection, Opening, Reject};
 use crate::io::Token;
 use crate::proto::{Answer, HEAD_LIMIT, Head, Request, Upgrade, Wanted, classify, parse_head};
@@ -82,16 +84,26 @@ impl Reactor {
                 let answer = core.congested();
                 core.refuse(token, RefusedReason::Full, &answer, false);
             }
-            Wanted::Upgrade(upgrade) => {
-                if let Some(route) = route {
-                    self.open(token, request, &upgrade, route);
+            Wanted::Upgrade(upgrade) => match core.gate.ask(request, wall_clock) {
+                Ok(admitted) => {
+                    if let Some(route) = route {
+                        self.open(token, request, &upgrade, route, &admitted);
+                    }
                 }
-            }
+                Err((reason, answer)) => core.refuse(token, reason, &answer, false),
+            },
         }
     }
 
     /// Asks the handler, and completes the handshake or refuses it.
-    fn open(&mut self, token: Token, request: &Request<'_>, upgrade: &Upgrade, route: usize) {
+    fn open(
+        &mut self,
+        token: Token,
+        request: &Request<'_>,
+        upgrade: &Upgrade,
+        route: usize,
+        admitted: &Admitted,
+    ) {
         let core = &mut self.core;
         let Some(conn) = core.slots.get(token) else { return };
         let peer = conn.peer();
@@ -111,6 +123,7 @@ impl Reactor {
             headers: request.headers(),
             peer,
             subprotocol,
+            claims: admitted.claims.as_ref(),
         };
         let Some(service) = self.services.get_mut(route) else { return };
         let mut reach = Reach::new(core, token, route as u16, peer);
@@ -188,6 +201,11 @@ impl Core {
         }
         answer
     }
+}
+
+/// The time since 1970 began. A clock that is set to before that makes every token expired.
+fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX)
 }
 
 fn refused_reason(status: StatusCode) -> RefusedReason {
