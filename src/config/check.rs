@@ -89,6 +89,9 @@ pub(super) fn bounds(config: &Config, sources: &Sources, problems: &mut Vec<Prob
     for (key, value, largest) in sizes(config) {
         judge(key, size(value, largest));
     }
+    for (key, refusal) in config.admission.bounds() {
+        judge(key, Err(refusal));
+    }
     let limits = &config.limits;
     for (key, rate) in [
         (Key::MessageRate, limits.message_rate),
@@ -187,6 +190,9 @@ pub(super) fn contradictions(
     admin(config, sources, problems);
     heartbeat(config, sources, problems);
     budgets(config, sources, problems);
+    if let Some((key, refusal)) = config.admission.contradictions() {
+        problems.push(refusal.at(sources.key(key)));
+    }
     if let Err(refusal) = fields::check_filter(&config.log.filter, false) {
         problems.push(refusal.at(sources.key(Key::LogLevel)));
     }
@@ -202,6 +208,7 @@ fn lengths(config: &Config, sources: &Sources, problems: &mut Vec<Problem>) {
         (Key::Listen, config.listen.len(), "addresses", 1),
         (Key::Route, config.routes.len(), "routes", 1),
         (Key::Subprotocol, subprotocols.unwrap_or(0), "subprotocols", 0),
+        (Key::TrustProxy, config.admission.trust_proxy.len(), "networks", 0),
     ] {
         if !(least..=LONGEST_LIST).contains(&length) {
             let remedy = format!("write {least} to {LONGEST_LIST}");

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::admission::{self, Admission};
 use super::check::{self, Sources};
 use super::environment::RUST_LOG;
 use super::error::{Problem, Refusal, Source};
@@ -22,6 +23,9 @@ pub(super) fn resolve(low: &Low, known_handlers: &[&str], problems: &mut Vec<Pro
     for spec in KEYS {
         for entry in low.entries(spec.key) {
             match spec.key {
+                Key::TrustProxy => {
+                    config.admission.trust_proxy = admission::proxies(&entry.values, problems);
+                }
                 Key::Listen => config.listen = fields::listen(&entry.values, problems),
                 Key::Subprotocol => subprotocols = names(&entry.values, problems),
                 Key::LogLevel => log_level(&mut config, &entry.values, problems),
@@ -85,6 +89,7 @@ fn blank() -> Config {
             message_rate_policy: RatePolicy::Pause,
             message_rate_total: None,
         },
+        admission: Admission::blank(),
         drain: Drain { delay: never, window: never },
         log: LogSettings { filter: String::new(), format: LogFormat::Text },
         routes: Vec::new(),

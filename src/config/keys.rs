@@ -29,6 +29,15 @@ pub(super) enum Key {
     MessageRate,
     MessageRatePolicy,
     MessageRateTotal,
+    MaxConnectionsPerUser,
+    UserLimitPolicy,
+    MaxConnectionsPerIp,
+    ConnectRatePerIp,
+    ConnectRate,
+    MaxAddresses,
+    TrustProxy,
+    ForwardedHeader,
+    ProxyProtocol,
     DrainDelay,
     DrainWindow,
     Takeover,
@@ -46,6 +55,7 @@ pub(super) enum Section {
     Reactors,
     Deadlines,
     Bounds,
+    Admission,
     Draining,
     Logging,
     Routes,
@@ -59,6 +69,7 @@ impl Section {
             Self::Reactors => "Reactors and connections",
             Self::Deadlines => "Deadlines",
             Self::Bounds => "Bounds",
+            Self::Admission => "Limits of addresses and users, and proxies",
             Self::Draining => "Draining and takeover",
             Self::Logging => "Logging",
             Self::Routes => "Routes",
@@ -75,6 +86,10 @@ pub(super) enum Kind {
     Texts,
     /// A whole number, or `auto`.
     Count,
+    /// A whole number, or `off`.
+    CountOrOff,
+    /// A whole number.
+    Number,
     /// On or off; as a flag it needs no value.
     Switch,
     /// A duration.

@@ -18,6 +18,7 @@ use std::env;
 use std::ffi::OsString;
 
 mod address;
+mod admission;
 mod check;
 mod command_line;
 mod compare;
@@ -41,6 +42,7 @@ mod token;
 mod tests;
 
 pub use address::ListenAddress;
+pub use admission::{Admission, ForwardedHeader, Proxy, UserPolicy};
 pub use compare::{Reloaded, compare};
 pub use error::{ConfigErrors, Problem, Refusal, Source};
 pub use rate::Rate;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::ListenAddress;
+use super::admission::Admission;
 use super::check;
 use super::error::{ConfigErrors, Refusal, nearest, quoted};
 use super::high;
@@ -43,6 +44,8 @@ pub struct Config {
     pub mailbox_limit: usize,
     /// Deadlines and bounds of connections.
     pub limits: Limits,
+    /// How many may come, from where and how fast.
+    pub admission: Admission,
     /// How the server goes away.
     pub drain: Drain,
     /// What is logged, and how.
@@ -121,6 +124,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Config::default().limits
+    }
+}
+
+/// The documented defaults.
+impl Default for Admission {
+    fn default() -> Self {
+        Config::default().admission
     }
 }
 

@@ -383,6 +383,11 @@ impl Conn {
         self.peer
     }
 
+    /// A proxy has said whose connection it is.
+    pub fn set_peer(&mut self, peer: Peer) {
+        self.peer = peer;
+    }
+
     /// When it was accepted.
     pub fn opened(&self) -> Tick {
         self.opened
@@ -401,6 +406,13 @@ impl Conn {
     /// Accepted beyond the limit, only to be told so.
     pub fn is_surplus(&self) -> bool {
         self.has(flag::SURPLUS)
+    }
+
+    /// From now on it is there only to be refused. False if it was before.
+    pub fn become_surplus(&mut self) -> bool {
+        let first = !self.is_surplus();
+        self.flags |= flag::SURPLUS;
+        first
     }
 
     /// Notes the peer's FIN. True the first time.

@@ -56,6 +56,8 @@ pub enum CloseReason {
     Draining,
     /// The server drains and this connection had not closed when the wait was over.
     DrainDropped,
+    /// Its user opened another connection in its place.
+    Replaced,
     /// There was no room or no will for it; refused before a request was read.
     Refused,
 }
@@ -65,7 +67,7 @@ impl CloseReason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::PeerClosed,
         Self::PeerGone,
         Self::PeerReset,
@@ -89,6 +91,7 @@ impl CloseReason {
         Self::HandlerPanic,
         Self::Draining,
         Self::DrainDropped,
+        Self::Replaced,
         Self::Refused,
     ];
 
@@ -125,6 +128,7 @@ impl CloseReason {
             Self::HandlerPanic => "handler_panic",
             Self::Draining => "draining",
             Self::DrainDropped => "drain_dropped",
+            Self::Replaced => "replaced",
             Self::Refused => "refused",
         }
     }
@@ -142,7 +146,7 @@ impl CloseReason {
             Self::IdleTimeout | Self::LifetimeReached | Self::Draining => Some(1001),
             Self::ProtocolError => Some(1002),
             Self::InvalidUtf8 => Some(1007),
-            Self::MessageTimeout | Self::RateLimited => Some(1008),
+            Self::MessageTimeout | Self::RateLimited | Self::Replaced => Some(1008),
             Self::MessageTooBig | Self::InboxShed => Some(1009),
             Self::HandlerPanic => Some(1011),
             Self::PeerClosed
@@ -188,6 +192,7 @@ impl CloseReason {
             Self::HandlerPanic => "internal error",
             Self::Draining => "the server is going away",
             Self::DrainDropped => "the server went away",
+            Self::Replaced => "another connection of this user took its place",
             Self::Refused => "the server takes no connections now",
         }
     }
@@ -238,6 +243,18 @@ pub enum RefusedReason {
     HandshakeTimeout,
     /// The handler would not have this connection.
     HandlerRefused,
+    /// The address has as many connections as it may.
+    AddressFull,
+    /// The address makes connections faster than it may.
+    AddressRate,
+    /// The table of addresses has no place for another one.
+    AddressTableFull,
+    /// Connections come faster than the process lets them in.
+    ConnectRate,
+    /// The user has as many connections as it may.
+    UserFull,
+    /// A trusted proxy began its connection without a good PROXY header.
+    BadProxyHeader,
 }
 
 impl RefusedReason {
@@ -245,7 +262,7 @@ impl RefusedReason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Full,
         Self::Draining,
         Self::BadRequest,
@@ -255,6 +272,12 @@ impl RefusedReason {
         Self::HeadTooLarge,
         Self::HandshakeTimeout,
         Self::HandlerRefused,
+        Self::AddressFull,
+        Self::AddressRate,
+        Self::AddressTableFull,
+        Self::ConnectRate,
+        Self::UserFull,
+        Self::BadProxyHeader,
     ];
 
     /// The place of this reason in an array of [`COUNT`](Self::COUNT) elements.
@@ -276,6 +299,12 @@ impl RefusedReason {
             Self::HeadTooLarge => "head_too_large",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::HandlerRefused => "handler_refused",
+            Self::AddressFull => "address_full",
+            Self::AddressRate => "address_rate",
+            Self::AddressTableFull => "address_table_full",
+            Self::ConnectRate => "connect_rate",
+            Self::UserFull => "user_full",
+            Self::BadProxyHeader => "bad_proxy_header",
         }
     }
 
@@ -283,8 +312,11 @@ impl RefusedReason {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::Full | Self::Draining => 503,
-            Self::BadRequest => 400,
+            Self::Full | Self::Draining | Self::ConnectRate | Self::AddressTableFull => 503,
+            // What is one client's doing and not the server's state is not 5xx: balancers count those,
+            // and would take a server away for one client's greed.
+            Self::AddressFull | Self::AddressRate | Self::UserFull => 429,
+            Self::BadRequest | Self::BadProxyHeader => 400,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::WrongVersion => 426,
@@ -292,6 +324,12 @@ impl RefusedReason {
             Self::HandshakeTimeout => 408,
             Self::HandlerRefused => 403,
         }
+    }
+
+    /// True where the request itself was not at fault: another time it may be taken.
+    #[must_use]
+    pub const fn is_for_want_of_room(self) -> bool {
+        matches!(self.status(), 429 | 503)
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::pace::{Nanos, Pace};
 
-/// Shards of the table; a power of two.
+/// Shards of the table: six bits choose one.
 pub const SHARDS: u32 = 64;
 
 /// Entries that one look at a shard takes out at most; the rest waits for the next look.
@@ -55,7 +55,7 @@ impl AddressLimits {
 
 /// Why an address may not have another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
+pub enum Excess {
     /// It has as many as it may.
     Full,
     /// It has made them faster than it may; when it may again.
@@ -110,7 +110,7 @@ struct Shard {
 /// Every address that counts for something.
 #[derive(Debug)]
 pub struct Addresses {
-    shards: Vec<Mutex<Shard>>,
+    shards: Box<[Mutex<Shard>; SHARDS as usize]>,
     hash: RandomState,
     entries: AtomicUsize,
     limit: usize,
@@ -121,14 +121,14 @@ impl Addresses {
     pub fn new(limit: usize) -> Self {
         // Keys that clients choose meet in one bucket only if they know these random numbers.
         let hash = RandomState::new();
-        let shard = |_| {
+        let shard = |_: usize| {
             Mutex::new(Shard {
                 entries: HashMap::with_hasher(hash.clone()),
                 idle: BTreeSet::new(),
                 is_watched: false,
             })
         };
-        let shards = (0..SHARDS).map(shard).collect();
+        let shards = Box::new(std::array::from_fn(shard));
         Addresses { shards, hash, entries: AtomicUsize::new(0), limit }
     }
 
@@ -146,25 +146,25 @@ impl Addresses {
     /// last, lets it through. Who is denied costs the address nothing.
     ///
     /// # Errors
-    /// [`Denied`]: refuse the connection.
+    /// [`Excess`]: refuse the connection.
     pub fn enter(
         &self,
         address: AddressBlock,
         limits: AddressLimits,
         now: Nanos,
         turnstile: impl FnOnce() -> Result<(), Nanos>,
-    ) -> Result<Change, Denied> {
+    ) -> Result<Change, Excess> {
         let index = self.shard_of(address);
         let mut change = Change { holds: limits.most.is_some(), ..Change::default() };
         let mut shard = self.lock(index);
         let full_at = match shard.entries.get(&address) {
             Some(entry) => {
                 let full_at = judge(entry, limits, now)?;
-                turnstile().map_err(Denied::Crowded)?;
+                turnstile().map_err(Excess::Crowded)?;
                 full_at
             }
             None => {
-                turnstile().map_err(Denied::Crowded)?;
+                turnstile().map_err(Excess::Crowded)?;
                 // What makes room may stand in another shard, and two locks would be one too many.
                 drop(shard);
                 change.evicted = self.reserve(index)?;
@@ -211,14 +211,16 @@ impl Addresses {
     pub fn look(&self, index: u32, now: Nanos) -> Change {
         let mut shard = self.lock(index);
         let mut change = Change::default();
-        while change.removed < PURGED_AT_ONCE as u64
+        let mut removed = 0;
+        while removed < PURGED_AT_ONCE
             && let Some(&(full_at, address)) = shard.idle.first()
             && full_at <= now
         {
             shard.remove(address, full_at);
-            change.removed += 1;
+            removed = removed.saturating_add(1);
         }
-        self.entries.fetch_sub(change.removed as usize, Relaxed);
+        self.entries.fetch_sub(removed, Relaxed);
+        change.removed = removed as u64;
         shard.give_back();
         shard.is_watched = false;
         change.watch = shard.watch(index);
@@ -226,41 +228,41 @@ impl Addresses {
     }
 
     /// Takes a place for a new entry, of an idle one if need be: how many went for it.
-    fn reserve(&self, first: u32) -> Result<u64, Denied> {
-        let is_free = |entries: usize| (entries < self.limit).then_some(entries + 1);
+    fn reserve(&self, first: u32) -> Result<u64, Excess> {
+        let is_free = |entries: usize| (entries < self.limit).then(|| entries.saturating_add(1));
         if self.entries.fetch_update(Relaxed, Relaxed, is_free).is_ok() {
             return Ok(0);
         }
         for offset in 0..SHARDS {
-            let mut shard = self.lock((first + offset) % SHARDS);
+            let mut shard = self.lock(first.wrapping_add(offset));
             if let Some((full_at, address)) = shard.idle.first().copied() {
                 // Its place is the new one's: the sum stays.
                 shard.remove(address, full_at);
                 return Ok(1);
             }
         }
-        Err(Denied::NoPlace)
+        Err(Excess::NoPlace)
     }
 
     fn shard_of(&self, address: AddressBlock) -> u32 {
-        // The low bits choose within a shard's own table.
-        (self.hash.hash_one(address) >> 32) as u32 % SHARDS
+        // The high bits: the low ones choose within a shard's own table.
+        (self.hash.hash_one(address) >> 58) as u32
     }
 
     fn lock(&self, index: u32) -> MutexGuard<'_, Shard> {
-        let index = index as usize % self.shards.len();
-        let shard = self.shards.get(index).unwrap_or_else(|| &self.shards[0]);
+        let [first, ..] = &*self.shards;
+        let shard = self.shards.get((index & (SHARDS - 1)) as usize).unwrap_or(first);
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// When its bucket will be full, once the connection is counted.
-fn judge(entry: &Entry, limits: AddressLimits, now: Nanos) -> Result<Nanos, Denied> {
+fn judge(entry: &Entry, limits: AddressLimits, now: Nanos) -> Result<Nanos, Excess> {
     if limits.most.is_some_and(|most| entry.connections as usize >= most) {
-        return Err(Denied::Full);
+        return Err(Excess::Full);
     }
     match limits.pace {
-        Some(pace) => pace.take(entry.full_at, now).map_err(Denied::TooFast),
+        Some(pace) => pace.take(entry.full_at, now).map_err(Excess::TooFast),
         None => Ok(entry.full_at),
     }
 }
@@ -287,8 +289,9 @@ impl Shard {
 
     /// What a flood needed is not kept.
     fn give_back(&mut self) {
-        if self.entries.capacity() > 4 * self.entries.len().max(16) {
-            self.entries.shrink_to(2 * self.entries.len());
+        let wanted = self.entries.len().max(16).saturating_mul(2);
+        if self.entries.capacity() / 2 > wanted {
+            self.entries.shrink_to(wanted);
         }
     }
 
@@ -298,3 +301,6 @@ impl Shard {
         (!std::mem::replace(&mut self.is_watched, true)).then_some(Watch { shard, due })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,10 +12,15 @@
     )
 )]
 
+pub mod addresses;
+pub mod census;
 mod claims;
+pub mod pace;
+pub mod users;
 
 use std::time::Duration;
 
+pub use self::census::{Admission, Census};
 pub use self::claims::Claims;
 use crate::conn::RefusedReason;
 use crate::proto::{Answer, Request};

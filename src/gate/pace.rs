@@ -17,7 +17,7 @@ const SECOND: Nanos = 1_000_000_000;
 
 /// The longest that a refused client is told to stay away. A flood makes the queue as long as it
 /// likes; nobody should be sent away for an hour by it.
-const LONGEST_WAIT: Nanos = 60 * SECOND;
+const LONGEST_WAIT: Nanos = 60_000_000_000;
 
 /// A rate resolved to nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +31,12 @@ pub struct Pace {
 impl From<Rate> for Pace {
     fn from(rate: Rate) -> Self {
         // Casts of floats saturate.
-        let increment = (1e9 / rate.per_second) as Nanos;
-        let increment = increment.max(1);
-        Pace { increment, tolerance: increment.saturating_mul(Nanos::from(rate.burst.max(1)) - 1) }
+        #[expect(clippy::cast_possible_truncation, reason = "a float that is too large saturates")]
+        let increment = ((1e9 / rate.per_second) as Nanos).max(1);
+        Pace {
+            increment,
+            tolerance: increment.saturating_mul(Nanos::from(rate.burst.saturating_sub(1))),
+        }
     }
 }
 
@@ -65,9 +68,8 @@ impl Turnstile {
     /// # Errors
     /// Too many have come; when to come back.
     pub fn pass(&self, pace: &Pace, now: Nanos) -> Result<(), Nanos> {
-        let taken = self
-            .full_at
-            .fetch_update(Relaxed, Relaxed, |full_at| pace.take(full_at, now).ok());
+        let taken =
+            self.full_at.fetch_update(Relaxed, Relaxed, |full_at| pace.take(full_at, now).ok());
         match taken {
             Ok(_) => Ok(()),
             Err(_) => Err(self.promise(pace, now)),
@@ -86,12 +88,13 @@ impl Turnstile {
 /// A wait in whole seconds, as `Retry-After` has it (RFC 9110 section 10.2.3). `jitter`, from 0 to 1,
 /// moves some of those who would come back together: by half a second, or, where the queue is longer
 /// than anyone is sent away for and their times are all the same, by half of that.
+#[expect(clippy::cast_possible_truncation, reason = "at most half a minute in nanoseconds")]
 pub fn retry_after(wait: Nanos, jitter: f64) -> u64 {
     let jitter = jitter.clamp(0.0, 1.0);
     let wait = if wait < LONGEST_WAIT {
         wait.saturating_add((jitter * 0.5e9) as Nanos)
     } else {
-        LONGEST_WAIT / 2 + (jitter * 0.5 * LONGEST_WAIT as f64) as Nanos
+        (LONGEST_WAIT / 2).saturating_add((jitter * 0.5 * LONGEST_WAIT as f64) as Nanos)
     };
     wait.div_ceil(SECOND).max(1)
 }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::config::UserPolicy;
 
-/// Shards of the table.
+/// Shards of the table: six bits choose one.
 const SHARDS: usize = 64;
 
 /// A user in sixteen bytes, however long the name in the token is.
@@ -62,10 +62,12 @@ struct Seats {
     leaving: Vec<Seat>,
 }
 
+type Shard = HashMap<User, Seats, RandomState>;
+
 /// Every user who has a connection.
 #[derive(Debug)]
 pub struct Users {
-    shards: Vec<Mutex<HashMap<User, Seats, RandomState>>>,
+    shards: Box<[Mutex<Shard>; SHARDS]>,
     hash: RandomState,
     users: AtomicUsize,
 }
@@ -73,8 +75,12 @@ pub struct Users {
 impl Default for Users {
     fn default() -> Self {
         let hash = RandomState::new();
-        let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::with_hasher(hash.clone())));
-        Users { shards: shards.collect(), hash, users: AtomicUsize::new(0) }
+        let shard = |_| Mutex::new(HashMap::with_hasher(hash.clone()));
+        Users {
+            shards: Box::new(std::array::from_fn(shard)),
+            hash: hash.clone(),
+            users: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -99,7 +105,7 @@ impl Users {
         let is_new = !shard.contains_key(&user);
         let seats = shard.entry(user).or_default();
         // The limit may have been lowered since.
-        let surplus = (has + 1).saturating_sub(most.max(1));
+        let surplus = has.saturating_add(1).saturating_sub(most.max(1));
         let replaced: Vec<Seat> = seats.staying.drain(..surplus).collect();
         seats.leaving.extend_from_slice(&replaced);
         seats.staying.push(seat);
@@ -117,17 +123,72 @@ impl Users {
             return false;
         }
         shard.remove(&user);
-        if shard.capacity() > 4 * shard.len().max(16) {
-            let wanted = 2 * shard.len();
+        let wanted = shard.len().max(16).saturating_mul(2);
+        if shard.capacity() / 2 > wanted {
             shard.shrink_to(wanted);
         }
         self.users.fetch_sub(1, Relaxed);
         true
     }
 
-    fn shard(&self, user: User) -> MutexGuard<'_, HashMap<User, Seats, RandomState>> {
-        let index = (self.hash.hash_one(user) >> 32) as usize % self.shards.len();
-        let shard = self.shards.get(index).unwrap_or_else(|| &self.shards[0]);
+    fn shard(&self, user: User) -> MutexGuard<'_, Shard> {
+        let [first, ..] = &*self.shards;
+        let index = (self.hash.hash_one(user) >> 58) as usize;
+        let shard = self.shards.get(index).unwrap_or(first);
         shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seat(index: u32) -> Seat {
+        Seat { reactor: 0, index, generation: 0 }
+    }
+
+    #[test]
+    fn the_next_one_is_refused_until_one_leaves() {
+        let (users, ada) = (Users::default(), User::named("ada"));
+        let enter = |index| users.enter(ada, seat(index), 2, UserPolicy::Refuse);
+        assert_eq!(enter(1), (Seated::In(Vec::new()), true));
+        assert_eq!(enter(2), (Seated::In(Vec::new()), false));
+        assert_eq!(enter(3), (Seated::Refused, false));
+        let other = users.enter(User::named("eve"), seat(3), 2, UserPolicy::Refuse);
+        assert_eq!(other, (Seated::In(Vec::new()), true));
+        assert!(!users.leave(ada, seat(1)));
+        assert_eq!(enter(4), (Seated::In(Vec::new()), false));
+        assert!(!users.leave(ada, seat(2)) && users.leave(ada, seat(4)));
+        assert!(!users.leave(ada, seat(4)), "it is gone");
+        assert_eq!(users.len(), 1);
+    }
+
+    #[test]
+    fn the_oldest_makes_room_once_and_goes_when_it_goes() {
+        let (users, ada) = (Users::default(), User::named("ada"));
+        let enter = |index| users.enter(ada, seat(index), 2, UserPolicy::Replace).0;
+        enter(1);
+        enter(2);
+        assert_eq!(enter(3), Seated::In(vec![seat(1)]));
+        assert_eq!(enter(4), Seated::In(vec![seat(2)]), "the first one was told before");
+        // Those who were told go late, or in another order: they were counted out already.
+        users.leave(ada, seat(2));
+        assert_eq!(enter(5), Seated::In(vec![seat(3)]));
+        for index in [1, 3, 4] {
+            assert!(!users.leave(ada, seat(index)));
+        }
+        assert_eq!(enter(6), Seated::In(Vec::new()), "there is room");
+        assert!(!users.leave(ada, seat(5)) && users.leave(ada, seat(6)));
+        assert!(users.is_empty());
+    }
+
+    #[test]
+    fn a_limit_that_was_lowered_replaces_several() {
+        let (users, ada) = (Users::default(), User::named("ada"));
+        for index in 0..5 {
+            users.enter(ada, seat(index), 9, UserPolicy::Replace);
+        }
+        let (seated, _) = users.enter(ada, seat(5), 2, UserPolicy::Replace);
+        assert_eq!(seated, Seated::In((0..4).map(seat).collect()));
     }
 }

@@ -7,25 +7,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The header that the proxies in front write. Only one is looked at: a proxy hands on what it does
-/// not know, so the other may be the client's own words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForwardedHeader {
-    /// `X-Forwarded-For: 203.0.113.9, 10.0.0.1`
-    XForwardedFor,
-    /// `Forwarded: for=203.0.113.9;proto=https, for=10.0.0.1`
-    Forwarded,
-}
-
-impl ForwardedHeader {
-    /// The header's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::XForwardedFor => "X-Forwarded-For",
-            Self::Forwarded => "Forwarded",
-        }
-    }
-}
+use crate::config::ForwardedHeader;
 
 /// The client that the lines of that header name, where a trusted proxy wrote the last element.
 ///

@@ -51,7 +51,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The values of all lines of that name.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn all(&self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         let lines = self.lines;
         lines.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::clock::Now;
 use super::drain;
+use super::guests::Guests;
 use super::mailbox::Fanout;
 use super::output::Output;
 use super::ranks::Ranks;
@@ -13,7 +14,7 @@ use super::shared::Shared;
 use super::slots::Slots;
 use super::wheel::Wheel;
 use crate::conn::{CloseReason, Conn, Limits, Spread, Tick};
-use crate::gate::Gate;
+use crate::gate::{Admission, Gate};
 use crate::io::{Driver, Token};
 use crate::mutation::{self, Mutation};
 use crate::proto::Tools;
@@ -36,6 +37,9 @@ pub(super) struct Core {
     pub tools: Tools,
     pub limits: Limits,
     pub gate: Arc<Gate>,
+    pub admission: Arc<Admission>,
+    /// What connections have to do with it.
+    pub guests: Guests,
     pub shared: Arc<Shared>,
     pub shard: Arc<Shard>,
     pub now: Now,
@@ -98,6 +102,8 @@ impl Core {
             tools: Tools::new(limits.message_size),
             limits,
             gate: Arc::clone(&shared.gate),
+            admission: Arc::clone(&shared.admission),
+            guests: Guests::default(),
             shared,
             shard,
             now,

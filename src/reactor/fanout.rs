@@ -9,7 +9,7 @@ use super::drain::Drain;
 use super::mailbox::{Fanout, Mail};
 use super::shard::Phase as BudgetedPhase;
 use crate::config;
-use crate::conn::{Bucket, Frame, Limits, NOWHERE, Pause};
+use crate::conn::{Bucket, CloseReason, Frame, Limits, NOWHERE, Pause};
 use crate::io::Token;
 use crate::mutation::{self, Mutation};
 use crate::proto::{Kind, encode_into, frame_length};
@@ -158,6 +158,8 @@ impl Reactor {
                 Mail::Reload(limits) => {
                     core.reload(&limits);
                 }
+                Mail::Admit(rules) => core.admission = rules,
+                Mail::Replace(token) => core.close(token, CloseReason::Replaced, None),
                 Mail::Drain(window) => self.drain = Some(Drain::begin(&mut self.core, window)),
                 Mail::Stop => self.is_stopped = true,
             }

@@ -10,7 +10,7 @@ use super::Reactor;
 use super::core::Core;
 use super::outlet::Reach;
 use crate::conn::{CloseReason, Phase, RefusedReason};
-use crate::gate::Admitted;
+use crate::gate::{Admitted, Claims};
 use crate::handler::{Connection, Opening, Reject};
 use crate::io::Token;
 use crate::proto::{Answer, HEAD_LIMIT, Head, Request, Upgrade, Wanted, classify, parse_head};
@@ -60,8 +60,13 @@ impl Reactor {
         let core = &mut self.core;
         let Some(conn) = core.slots.get(token) else { return };
         if conn.is_surplus() {
-            let answer = core.full();
-            core.refuse(token, RefusedReason::Full, &answer, request.method == "HEAD");
+            let (reason, answer) = core.answer_to_surplus(token);
+            core.refuse(token, reason, &answer, request.method == "HEAD");
+            return;
+        }
+        if let Err(refusal) = core.identify(token, request) {
+            let answer = core.answer_to(refusal);
+            core.refuse(token, refusal.reason, &answer, request.method == "HEAD");
             return;
         }
         let path = request.path();
@@ -86,7 +91,11 @@ impl Reactor {
             }
             Wanted::Upgrade(upgrade) => match core.gate.ask(request, wall_clock) {
                 Ok(admitted) => {
-                    if let Some(route) = route {
+                    let user = admitted.claims.as_ref().and_then(Claims::subject);
+                    if let Err(refusal) = core.seat(token, user) {
+                        let answer = core.answer_to(refusal);
+                        core.refuse(token, refusal.reason, &answer, false);
+                    } else if let Some(route) = route {
                         self.open(token, request, &upgrade, route, &admitted);
                     }
                 }
@@ -184,7 +193,7 @@ impl Core {
         self.queue_fixed(token, |out| answer.write(out, without_body));
         let why = match reason {
             RefusedReason::HandshakeTimeout => CloseReason::HandshakeTimeout,
-            RefusedReason::Full | RefusedReason::Draining => CloseReason::Refused,
+            reason if reason.is_for_want_of_room() => CloseReason::Refused,
             _ => CloseReason::HandshakeRefused,
         };
         self.linger_for(token, why);

@@ -8,7 +8,7 @@ use super::mailbox::Mailboxes;
 use super::shard::Shard;
 use crate::config;
 use crate::conn::{Budget, TICK_MICROS};
-use crate::gate::Gate;
+use crate::gate::{Admission, Census, Gate};
 
 /// A path and what may be selected there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub struct Shared {
     pub limits: config::Limits,
     /// Who may come in, at start.
     pub gate: Arc<Gate>,
+    /// By which rules arrivals are counted, at start.
+    pub admission: Arc<Admission>,
+    /// How they are counted.
+    pub census: Census,
     /// The largest message that may be published, in bytes.
     pub message_limit: AtomicUsize,
     /// Connections that may be open at once.
@@ -62,6 +66,7 @@ impl Shared {
     ) -> Self {
         let total_rate = TotalRate::default();
         total_rate.set(limits.message_rate_total);
+        let rules = config::Admission::default();
         Shared {
             routes,
             mailboxes,
@@ -72,6 +77,8 @@ impl Shared {
             message_limit: AtomicUsize::new(limits.max_message_size),
             limits,
             gate: Arc::default(),
+            admission: Arc::new(Admission::from(&rules)),
+            census: Census::new(rules.max_addresses),
             max_connections,
             connections: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
@@ -84,6 +91,14 @@ impl Shared {
     #[must_use]
     pub fn guarded(mut self, gate: Arc<Gate>) -> Self {
         self.gate = gate;
+        self
+    }
+
+    /// Counts arrivals by these rules.
+    #[must_use]
+    pub fn counting(mut self, rules: &config::Admission) -> Self {
+        self.admission = Arc::new(Admission::from(rules));
+        self.census = Census::new(rules.max_addresses);
         self
     }
 

@@ -15,6 +15,7 @@ use super::desk::Desk;
 use super::publisher::Publisher;
 use crate::admin::AdminServer;
 use crate::config::{self, Config, ListenAddress};
+use crate::gate::Admission;
 use crate::io::memory;
 use crate::logging::LogHandle;
 use crate::reactor::{Mail, Shared};
@@ -312,6 +313,7 @@ impl Running {
         self.shared.message_limit.store(limits.max_message_size, Ordering::Relaxed);
         self.shared.total_rate.set(limits.message_rate_total);
         self.shared.mailboxes.tell_all(|| Mail::Reload(Arc::clone(&limits)));
+        self.readmit(new.admission);
         for change in &changes.taken {
             log::info!("reload: {change}");
         }
@@ -324,6 +326,15 @@ impl Running {
         self.config.limits = new.limits;
         self.config.drain = new.drain;
         self.config.log.filter = new.log.filter;
+    }
+
+    /// Counts arrivals by new rules, but for what needs a restart.
+    fn readmit(&mut self, new: config::Admission) {
+        let old = &self.config.admission;
+        let (max_addresses, proxy_protocol) = (old.max_addresses, old.proxy_protocol);
+        self.config.admission = config::Admission { max_addresses, proxy_protocol, ..new };
+        let rules = Arc::new(Admission::from(&self.config.admission));
+        self.shared.mailboxes.tell_all(|| Mail::Admit(Arc::clone(&rules)));
     }
 
     fn totals(&self) -> Totals {

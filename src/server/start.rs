@@ -101,7 +101,9 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
         routes.into_iter().map(|served| (served.info, served.factory)).unzip();
     let shards = (0..config.reactors).map(|_| Shard::new()).collect();
     let mailboxes = Mailboxes::new(wakers, config.mailbox_limit);
-    let shared = Arc::new(Shared::new(infos, mailboxes, shards, config.limits, max_connections));
+    let shared = Shared::new(infos, mailboxes, shards, config.limits, max_connections)
+        .counting(&config.admission);
+    let shared = Arc::new(shared);
     shared.shards.iter().take(tables).for_each(|shard| shard.descriptors_allowed.set(limit));
     let unix = Arc::new(unix_listeners(&config)?);
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Command, Config, load};
 
+mod admission;
 mod changes;
 mod command_line;
 mod file;

@@ -11,8 +11,8 @@ use proptest::sample::select;
 use super::super::fields::show;
 use super::super::keys::{KEYS, Key, Spec};
 use super::super::{
-    Config, Drain, Limits, ListenAddress, LogFormat, LogSettings, Rate, RatePolicy, Route,
-    SlowConsumer,
+    Admission, Config, Drain, ForwardedHeader, Limits, ListenAddress, LogFormat, LogSettings,
+    Proxy, Rate, RatePolicy, Route, SlowConsumer, UserPolicy,
 };
 use super::{HANDLERS, Typed};
 
@@ -77,8 +77,36 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn admission()(
+        (per_user, per_ip) in (prop::option::of(1..1usize << 32), prop::option::of(1..99usize)),
+        (per_ip_rate, connect_rate) in (rate(), rate()),
+        user_limit_policy in select(vec![UserPolicy::Refuse, UserPolicy::Replace]),
+        max_addresses in 1..=1usize << 26,
+        proxies in prop::collection::btree_set(
+            select(vec!["10.0.0.0/8", "unix", "2001:db8::/32", "192.0.2.7", "::/0"]), 0..4),
+        forwarded_header in
+            select(vec![ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded]),
+        proxy_protocol in any::<bool>(),
+    ) -> Admission {
+        let trust_proxy: Vec<Proxy> = proxies.iter().map(|text| text.parse().unwrap()).collect();
+        Admission {
+            max_connections_per_user: per_user,
+            user_limit_policy,
+            max_connections_per_ip: per_ip,
+            connect_rate_per_ip: per_ip_rate,
+            connect_rate,
+            max_addresses,
+            // Without a proxy to use it, it would be refused.
+            proxy_protocol: proxy_protocol && !trust_proxy.is_empty(),
+            trust_proxy,
+            forwarded_header,
+        }
+    }
+}
+
+prop_compose! {
     fn configs()(
-        limits in limits(),
+        (limits, admission) in (limits(), admission()),
         port in 10_000..60_000u16,
         count in 1..5u16,
         admin in any::<bool>(),
@@ -108,6 +136,7 @@ prop_compose! {
             takeover,
             mailbox_limit,
             limits,
+            admission,
             drain: Drain { delay, window },
             log: LogSettings { filter: filter.to_string(), format },
             routes: paths
@@ -135,6 +164,10 @@ fn as_typed(config: &Config) -> Vec<String> {
             Key::Config | Key::AdminTokenFile => {}
             Key::Listen => {
                 args.extend(config.listen.iter().map(|listen| format!("--{name}={listen}")));
+            }
+            Key::TrustProxy => {
+                let proxies = &config.admission.trust_proxy;
+                args.extend(proxies.iter().map(|proxy| format!("--{name}={proxy}")));
             }
             Key::Subprotocol => {
                 let offered = &config.routes[0].subprotocols;
