@@ -3,23 +3,11 @@
 
 mod harness;
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use harness::client_from as from;
 use harness::{Event, Metrics, PATIENCE, RawClient, Response, SLACK, Server, frame, ms, request};
-use socket2::{Domain, Socket, Type};
-
-/// A connection from that address of this machine.
-fn from(source: &str, server: SocketAddr) -> RawClient {
-    let ip: IpAddr = source.parse().unwrap();
-    let domain = if ip.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
-    let socket = Socket::new(domain, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::new(ip, 0).into()).unwrap();
-    socket.connect(&server.into()).unwrap();
-    let stream = TcpStream::from(socket);
-    stream.set_nodelay(true).unwrap();
-    RawClient::from(stream)
-}
 
 /// The answer to an upgrade on this connection.
 fn ask(client: &mut RawClient) -> Response {
@@ -37,7 +25,7 @@ fn retry_after(response: &Response) -> u64 {
 }
 
 fn refused(metrics: &Metrics, reason: &str) -> f64 {
-    metrics.value("ws_connections_refused_total", &[("reason", reason)])
+    metrics.refused(reason) as f64
 }
 
 #[test]
