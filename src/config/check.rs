@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::address::ListenAddress;
 use super::error::{Problem, Refusal, Source};
 use super::fields::{self, MOST_REACTORS, show};
+use super::gate;
 use super::keys::{Key, Kind, spec};
 use super::low::{Low, TypedRoute};
 use super::quantity::{show_duration, show_size};
@@ -44,7 +45,7 @@ impl<'a> Sources<'a> {
         Self { low: None }
     }
 
-    fn key(&self, key: Key) -> Source {
+    pub(super) fn key(&self, key: Key) -> Source {
         let name = spec(key).name;
         let Some(low) = self.low else { return Source::Program(name) };
         let source = match key {
@@ -52,6 +53,11 @@ impl<'a> Sources<'a> {
             _ => low.entries(key).last().map(|entry| &entry.source),
         };
         source.cloned().unwrap_or(Source::Default(name))
+    }
+
+    /// Whether somebody typed all of it, the routes too.
+    pub(super) fn are_typed(&self) -> bool {
+        self.low.is_some()
     }
 
     /// The source of one value of a list.
@@ -96,6 +102,7 @@ pub(super) fn bounds(config: &Config, sources: &Sources, problems: &mut Vec<Prob
     ] {
         judge(key, rate.map_or(Ok(()), |rate| rate.check()));
     }
+    gate::bounds(&config.gate, sources, problems);
 }
 
 fn reactors(reactors: usize) -> Result<(), Refusal> {
@@ -187,6 +194,7 @@ pub(super) fn contradictions(
     admin(config, sources, problems);
     heartbeat(config, sources, problems);
     budgets(config, sources, problems);
+    gate::contradictions(config, sources, problems);
     if let Err(refusal) = fields::check_filter(&config.log.filter, false) {
         problems.push(refusal.at(sources.key(Key::LogLevel)));
     }
@@ -202,6 +210,8 @@ fn lengths(config: &Config, sources: &Sources, problems: &mut Vec<Problem>) {
         (Key::Listen, config.listen.len(), "addresses", 1),
         (Key::Route, config.routes.len(), "routes", 1),
         (Key::Subprotocol, subprotocols.unwrap_or(0), "subprotocols", 0),
+        (Key::AllowOrigin, config.gate.allowed_origins.len(), "origins", 0),
+        (Key::RequireClaim, config.gate.required_claims.len(), "required claims", 0),
     ] {
         if !(least..=LONGEST_LIST).contains(&length) {
             let remedy = format!("write {least} to {LONGEST_LIST}");

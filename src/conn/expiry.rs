@@ -112,12 +112,21 @@ impl Conn {
     /// has passed by a limit that is new, within the next tenth; so that those who came together do
     /// not leave together.
     pub fn spread_lifetime(&mut self, now: Tick, limits: &Limits, spread: &mut Spread) {
-        self.flags &= !flag::RETIRES;
+        self.flags &= !(flag::RETIRES | flag::EXPIRES);
         if let Some(lifetime) = limits.lifetime {
             let jitter = Ticks(spread.random.u32(0..=lifetime.0 / 10));
             let due = self.opened.plus(lifetime.less(jitter));
             self.retires = if due.has_come(now) { now.plus(jitter) } else { due };
             self.flags |= flag::RETIRES;
+        }
+    }
+
+    /// Has the connection retire at `expiry` at the latest, because its token is good until then.
+    /// Where its lifetime is spread anew, this must be said again.
+    pub fn expires_at(&mut self, expiry: Tick) {
+        if !self.has(flag::RETIRES) || expiry.is_before(self.retires) {
+            self.retires = expiry;
+            self.flags |= flag::RETIRES | flag::EXPIRES;
         }
     }
 
@@ -143,6 +152,9 @@ impl Conn {
                 Deadline::Pong => Verdict::Silent,
                 Deadline::Idle => Verdict::Close(CloseReason::IdleTimeout),
                 Deadline::Message => Verdict::Close(CloseReason::MessageTimeout),
+                Deadline::Lifetime if self.has(flag::EXPIRES) => {
+                    Verdict::Close(CloseReason::TokenExpired)
+                }
                 Deadline::Lifetime => Verdict::Close(CloseReason::LifetimeReached),
                 Deadline::Write => Verdict::Slow,
                 Deadline::Close => Verdict::Drop(self.unanswered()),

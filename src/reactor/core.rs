@@ -1,6 +1,7 @@
 //! What a reactor has besides its services, so that a service can be called with all of it.
 //! Not for phases: those are in the files named after them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::clock::Now;
@@ -36,6 +37,8 @@ pub(super) struct Core {
     pub tools: Tools,
     pub limits: Limits,
     pub gate: Arc<Gate>,
+    /// When the tokens of connections expire, by slot; empty while none are asked for.
+    pub expiries: BTreeMap<u32, Tick>,
     pub shared: Arc<Shared>,
     pub shard: Arc<Shard>,
     pub now: Now,
@@ -98,6 +101,7 @@ impl Core {
             tools: Tools::new(limits.message_size),
             limits,
             gate: Arc::clone(&shared.gate),
+            expiries: BTreeMap::new(),
             shared,
             shard,
             now,

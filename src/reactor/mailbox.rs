@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::conn::Frame;
+use crate::gate::Gate;
 use crate::io::Waker;
 use crate::mutation::{self, Mutation};
 
@@ -27,6 +28,8 @@ pub enum Mail {
     Publish(Arc<Fanout>),
     /// Live under these limits from now on.
     Reload(Arc<config::Limits>),
+    /// Let in only whom this gate admits from now on.
+    Gate(Arc<Gate>),
     /// Take no more connections and close those there are, evenly over this long.
     Drain(Duration),
     /// End at once.

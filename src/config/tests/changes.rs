@@ -34,6 +34,8 @@ fn limits_drain_and_log_level_are_taken() {
         "--message-rate-total=90/m",
         "--drain-delay=5s",
         "--drain-window=0",
+        "--allow-origin=https://A.test",
+        "--require-origin",
         "--log-level=debug",
     ];
     let reloaded = after(&args);
@@ -59,6 +61,8 @@ fn limits_drain_and_log_level_are_taken() {
             "message-rate-total off -> 90/m",
             "drain-delay 0s -> 5s",
             "drain-window 10s -> 0s",
+            "allow-origin same-host -> https://a.test",
+            "require-origin off -> on",
             "log-level info -> debug",
         ]
     );

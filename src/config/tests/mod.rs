@@ -15,6 +15,7 @@ use super::{Command, Config, load};
 mod changes;
 mod command_line;
 mod file;
+mod gate;
 mod precedence;
 mod quantities;
 mod refusals;

@@ -15,6 +15,7 @@ use super::super::{
     SlowConsumer,
 };
 use super::{HANDLERS, Typed};
+use crate::gate::{self, AllowedOrigin};
 
 fn duration(shortest: u64) -> impl Strategy<Value = Duration> {
     prop_oneof![shortest..100_000u64, shortest..=30 * 86_400_000]
@@ -25,6 +26,16 @@ fn rate() -> impl Strategy<Value = Option<Rate>> {
     prop::option::of(
         (0.0001f64..1e9, 1..=u32::MAX).prop_map(|(per_second, burst)| Rate { per_second, burst }),
     )
+}
+
+fn origin() -> impl Strategy<Value = AllowedOrigin> {
+    prop_oneof![
+        Just("*".to_owned()),
+        Just("same-host".to_owned()),
+        "[a-zA-Z]{1,6}://(\\*\\.)?[a-zA-Z0-9.-]{1,12}(:[0-9]{1,4})?",
+        "https?://\\[::[0-9a-f]{1,4}\\]",
+    ]
+    .prop_map(|text| text.parse().unwrap_or_else(|error| panic!("{text} {error}")))
 }
 
 prop_compose! {
@@ -90,6 +101,9 @@ prop_compose! {
         format in select(vec![LogFormat::Text, LogFormat::Json]),
         paths in prop::collection::btree_set("/[a-z=/%.~]{0,12}", 1..5),
         handler in select(&HANDLERS[..]),
+        (allowed_origins, requires_origin) in (
+            prop::collection::vec(origin(), 1..4), any::<bool>()
+        ),
         subprotocols in prop::collection::btree_set("[a-zA-Z0-9.!#$%&'*+^_`|~-]{1,8}", 0..4),
     ) -> Config {
         let tcp = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
@@ -109,6 +123,7 @@ prop_compose! {
             mailbox_limit,
             limits,
             drain: Drain { delay, window },
+            gate: gate::Settings { allowed_origins, requires_origin, ..Default::default() },
             log: LogSettings { filter: filter.to_string(), format },
             routes: paths
                 .into_iter()
@@ -118,6 +133,7 @@ prop_compose! {
                     subprotocols: subprotocols.clone(),
                 })
                 .collect(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -133,6 +149,14 @@ fn as_typed(config: &Config) -> Vec<String> {
         let name = spec.name;
         match spec.key {
             Key::Config | Key::AdminTokenFile => {}
+            // Shown as none where there is none, which is not how that is typed.
+            Key::JwtSecretFile | Key::JwtPublicKeyFile | Key::JwtJwksFile => {}
+            Key::JwtAudience | Key::JwtIssuer | Key::RequireClaim => {}
+            Key::AllowOrigin => {
+                let allowed = &config.gate.allowed_origins;
+                args.extend(allowed.iter().map(|origin| format!("--{name}={origin}")));
+            }
+            Key::TokenFrom => {}
             Key::Listen => {
                 args.extend(config.listen.iter().map(|listen| format!("--{name}={listen}")));
             }
