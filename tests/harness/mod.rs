@@ -22,6 +22,7 @@ mod metrics;
 mod raw;
 pub mod server;
 pub mod sockets;
+pub mod token;
 
 use std::time::{Duration, Instant};
 
