@@ -228,13 +228,20 @@ impl Admission {
         refused
     }
 
-    /// Judges the values together.
-    pub(super) fn contradictions(&self) -> Option<(Key, Refusal)> {
-        (self.proxy_protocol && self.trust_proxy.is_empty()).then(|| {
+    /// Judges the values together; `has_users` says whether tokens tell who is who.
+    pub(super) fn contradictions(&self, has_users: bool) -> Vec<(Key, Refusal)> {
+        let mut refused = Vec::new();
+        if self.proxy_protocol && self.trust_proxy.is_empty() {
             let wrong = "proxy-protocol is on and no proxy is trusted to use it";
             let remedy = "give --trust-proxy with the network that the proxies connect from";
-            (Key::ProxyProtocol, Refusal::new(wrong, remedy))
-        })
+            refused.push((Key::ProxyProtocol, Refusal::new(wrong, remedy)));
+        }
+        if self.max_connections_per_user.is_some() && !has_users {
+            let wrong = "users are told apart by their tokens, and auth is off";
+            let remedy = "give --auth jwt and a key, or max-connections-per-user off";
+            refused.push((Key::MaxConnectionsPerUser, Refusal::new(wrong, remedy)));
+        }
+        refused
     }
 }
 

@@ -6,6 +6,7 @@ use std::thread;
 
 use super::address::{self, ListenAddress};
 use super::error::{Problem, Refusal, nearest, quoted};
+use super::gate;
 use super::keys::Key;
 use super::low::Given;
 use super::quantity::{parse_duration, parse_size, show_duration, show_size};
@@ -50,6 +51,10 @@ pub(super) fn set(config: &mut Config, key: Key, text: &str) -> Result<(), Refus
         Key::DrainDelay => config.drain.delay = parse_duration(text)?,
         Key::DrainWindow => config.drain.window = parse_duration(text)?,
         Key::Takeover => config.takeover = Choice::parse(text)?,
+        Key::RequireOrigin => config.gate.requires_origin = Choice::parse(text)?,
+        Key::Auth => config.gate.auth = Choice::parse(text)?,
+        Key::JwtAlgorithm => config.gate.algorithm = Choice::parse(text)?,
+        Key::JwtLeeway => config.gate.leeway = parse_duration(text)?,
         Key::LogLevel => config.log.filter = text.trim().to_string(),
         Key::LogFormat => config.log.format = Choice::parse(text)?,
         Key::MaxConnectionsPerUser
@@ -63,6 +68,8 @@ pub(super) fn set(config: &mut Config, key: Key, text: &str) -> Result<(), Refus
         // These are lists, or files to read, or both: `high` resolves them.
         Key::TrustProxy => {}
         Key::Listen | Key::AdminTokenFile | Key::Config | Key::Subprotocol | Key::Route => {}
+        Key::AllowOrigin | Key::JwtAudience | Key::JwtIssuer | Key::TokenFrom => {}
+        Key::RequireClaim | Key::JwtSecretFile | Key::JwtPublicKeyFile | Key::JwtJwksFile => {}
     }
     Ok(())
 }
@@ -128,6 +135,13 @@ pub(super) fn show(config: &Config, key: Key) -> String {
         | Key::TrustProxy
         | Key::ForwardedHeader
         | Key::ProxyProtocol => config.admission.show(key),
+        Key::AllowOrigin | Key::RequireOrigin | Key::Auth | Key::TokenFrom | Key::RequireClaim => {
+            gate::show(&config.gate, key)
+        }
+        Key::JwtSecretFile | Key::JwtPublicKeyFile | Key::JwtJwksFile | Key::JwtAlgorithm => {
+            gate::show(&config.gate, key)
+        }
+        Key::JwtAudience | Key::JwtIssuer | Key::JwtLeeway => gate::show(&config.gate, key),
         // Which file it came from is not kept, and subprotocols are shown with their routes.
         Key::Config | Key::Subprotocol => String::new(),
         Key::Route => joined(&config.routes),

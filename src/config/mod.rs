@@ -28,6 +28,7 @@ mod environment;
 mod error;
 mod fields;
 mod file;
+mod gate;
 mod high;
 mod key_table;
 mod keys;

@@ -13,6 +13,7 @@ use super::high;
 use super::low::Low;
 use super::rate::Rate;
 use super::token::AdminToken;
+use crate::gate;
 
 /// The handlers that the documented default routes name.
 const BUILT_IN_HANDLERS: [&str; 2] = ["echo", "broadcast"];
@@ -48,10 +49,14 @@ pub struct Config {
     pub admission: Admission,
     /// How the server goes away.
     pub drain: Drain,
+    /// Who may come in. SIGHUP can change all of it.
+    pub gate: gate::Settings,
     /// What is logged, and how.
     pub log: LogSettings,
     /// What is served where. Not empty, and no two have the same path.
     pub routes: Vec<Route>,
+    /// What the operator should know of what was read; the server logs it when it starts.
+    pub warnings: Vec<String>,
 }
 
 impl Config {

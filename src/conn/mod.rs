@@ -128,6 +128,8 @@ mod flag {
     pub const TOKEN_ASIDE: u16 = 1 << 9;
     /// Bytes came while a ping was queued: they may have answered it.
     pub const HEARD_MEANWHILE: u16 = 1 << 10;
+    /// When it retires its token expires.
+    pub const EXPIRES: u16 = 1 << 11;
 }
 
 /// What a connection has only while something is unfinished.

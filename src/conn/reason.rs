@@ -34,6 +34,8 @@ pub enum CloseReason {
     CloseTimeout,
     /// The connection reached its lifetime.
     LifetimeReached,
+    /// The token that the connection was opened with has expired.
+    TokenExpired,
     /// The peer broke RFC 6455: a bad frame header, a frame out of order, a bad close code.
     ProtocolError,
     /// A text message or a close reason was not UTF-8.
@@ -67,7 +69,7 @@ impl CloseReason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::PeerClosed,
         Self::PeerGone,
         Self::PeerReset,
@@ -80,6 +82,7 @@ impl CloseReason {
         Self::WriteTimeout,
         Self::CloseTimeout,
         Self::LifetimeReached,
+        Self::TokenExpired,
         Self::ProtocolError,
         Self::InvalidUtf8,
         Self::MessageTooBig,
@@ -117,6 +120,7 @@ impl CloseReason {
             Self::WriteTimeout => "write_timeout",
             Self::CloseTimeout => "close_timeout",
             Self::LifetimeReached => "lifetime_reached",
+            Self::TokenExpired => "token_expired",
             Self::ProtocolError => "protocol_error",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::MessageTooBig => "message_too_big",
@@ -146,7 +150,8 @@ impl CloseReason {
             Self::IdleTimeout | Self::LifetimeReached | Self::Draining => Some(1001),
             Self::ProtocolError => Some(1002),
             Self::InvalidUtf8 => Some(1007),
-            Self::MessageTimeout | Self::RateLimited | Self::Replaced => Some(1008),
+            Self::TokenExpired | Self::Replaced => Some(1008),
+            Self::MessageTimeout | Self::RateLimited => Some(1008),
             Self::MessageTooBig | Self::InboxShed => Some(1009),
             Self::HandlerPanic => Some(1011),
             Self::PeerClosed
@@ -181,6 +186,7 @@ impl CloseReason {
             Self::WriteTimeout => "the peer does not read",
             Self::CloseTimeout => "no answer to the close frame",
             Self::LifetimeReached => "the connection reached its lifetime",
+            Self::TokenExpired => "the token has expired",
             Self::ProtocolError => "a frame broke the protocol",
             Self::InvalidUtf8 => "text was not valid UTF-8",
             Self::MessageTooBig => "the message is too big",
@@ -255,6 +261,16 @@ pub enum RefusedReason {
     UserFull,
     /// A trusted proxy began its connection without a good PROXY header.
     BadProxyHeader,
+    /// The page's origin may not connect, or the request says none although one is required.
+    OriginRefused,
+    /// The request shows no token.
+    TokenMissing,
+    /// The token is malformed, or wrongly signed, or not for this server, or not valid yet.
+    TokenRefused,
+    /// The token has expired.
+    TokenExpired,
+    /// The token is good and lacks a claim that the path requires.
+    ClaimMissing,
 }
 
 impl RefusedReason {
@@ -262,7 +278,7 @@ impl RefusedReason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::Full,
         Self::Draining,
         Self::BadRequest,
@@ -278,6 +294,11 @@ impl RefusedReason {
         Self::ConnectRate,
         Self::UserFull,
         Self::BadProxyHeader,
+        Self::OriginRefused,
+        Self::TokenMissing,
+        Self::TokenRefused,
+        Self::TokenExpired,
+        Self::ClaimMissing,
     ];
 
     /// The place of this reason in an array of [`COUNT`](Self::COUNT) elements.
@@ -305,6 +326,11 @@ impl RefusedReason {
             Self::ConnectRate => "connect_rate",
             Self::UserFull => "user_full",
             Self::BadProxyHeader => "bad_proxy_header",
+            Self::OriginRefused => "origin_refused",
+            Self::TokenMissing => "token_missing",
+            Self::TokenRefused => "token_refused",
+            Self::TokenExpired => "token_expired",
+            Self::ClaimMissing => "claim_missing",
         }
     }
 
@@ -322,7 +348,8 @@ impl RefusedReason {
             Self::WrongVersion => 426,
             Self::HeadTooLarge => 431,
             Self::HandshakeTimeout => 408,
-            Self::HandlerRefused => 403,
+            Self::TokenMissing | Self::TokenRefused | Self::TokenExpired => 401,
+            Self::HandlerRefused | Self::OriginRefused | Self::ClaimMissing => 403,
         }
     }
 

@@ -187,6 +187,7 @@ impl Reactor {
             });
             core.unaccount(token.index, &mut conn);
             core.depart(token, &conn);
+            core.expiries.remove(&token.index);
             if conn.is_surplus() {
                 core.surplus -= 1;
             } else {

@@ -1,6 +1,7 @@
 //! What a reactor has besides its services, so that a service can be called with all of it.
 //! Not for phases: those are in the files named after them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::clock::Now;
@@ -40,6 +41,8 @@ pub(super) struct Core {
     pub admission: Arc<Admission>,
     /// What connections have to do with it.
     pub guests: Guests,
+    /// When the tokens of connections expire, by slot; empty while none are asked for.
+    pub expiries: BTreeMap<u32, Tick>,
     pub shared: Arc<Shared>,
     pub shard: Arc<Shard>,
     pub now: Now,
@@ -104,6 +107,7 @@ impl Core {
             gate: Arc::clone(&shared.gate),
             admission: Arc::clone(&shared.admission),
             guests: Guests::default(),
+            expiries: BTreeMap::new(),
             shared,
             shard,
             now,

@@ -61,13 +61,16 @@ impl Core {
         self.limits = Limits::from(limits);
         self.tools.set_message_limit(self.limits.message_size);
         for index in 0..self.slots.end() {
-            let Core { slots, limits, spread, now, .. } = self;
+            let Core { slots, limits, spread, now, expiries, .. } = self;
             let Some(conn) = slots.at(index) else { continue };
             if limits.ping != ping {
                 conn.spread_heartbeat(now.tick, limits, spread);
             }
             if limits.lifetime != lifetime {
                 conn.spread_lifetime(now.tick, limits, spread);
+                if let Some(expiry) = expiries.get(&index) {
+                    conn.expires_at(*expiry);
+                }
             }
             if limits.rate != rate {
                 *conn.bucket() = Bucket::default();
@@ -155,6 +158,7 @@ impl Reactor {
                     }
                     deliveries += core.deliver(fanout);
                 }
+                Mail::Gate(gate) => self.core.gate = gate,
                 Mail::Reload(limits) => {
                     core.reload(&limits);
                 }

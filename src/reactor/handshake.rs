@@ -9,11 +9,13 @@ use http::StatusCode;
 use super::Reactor;
 use super::core::Core;
 use super::outlet::Reach;
-use crate::conn::{CloseReason, Phase, RefusedReason};
-use crate::gate::{Admitted, Claims};
+use crate::conn::{CloseReason, Phase, RefusedReason, Ticks};
+use crate::gate::{Admitted, Claims, Gate};
 use crate::handler::{Connection, Opening, Reject};
 use crate::io::Token;
-use crate::proto::{Answer, HEAD_LIMIT, Head, Request, Upgrade, Wanted, classify, parse_head};
+use crate::proto::{
+    Answer, HEAD_LIMIT, Head, Headers, Request, Upgrade, Wanted, classify, parse_head,
+};
 
 impl Reactor {
     /// Bytes of a request head, perhaps with more behind it.
@@ -99,7 +101,7 @@ impl Reactor {
                         self.open(token, request, &upgrade, route, &admitted);
                     }
                 }
-                Err((reason, answer)) => core.refuse(token, reason, &answer, false),
+                Err(denied) => core.refuse(token, denied.reason, &denied.answer, false),
             },
         }
     }
@@ -118,11 +120,8 @@ impl Reactor {
         let peer = conn.peer();
         let shared = std::sync::Arc::clone(&core.shared);
         let headers = request.headers();
-        let offered = || headers.elements("Sec-WebSocket-Protocol");
-        let subprotocol = shared.routes.get(route).and_then(|route| {
-            let wanted = |name: &&String| offered().any(|offer| offer == name.as_str());
-            route.subprotocols.iter().find(wanted).map(String::as_str)
-        });
+        let on_offer = shared.routes.get(route).map_or(&[][..], |route| &route.subprotocols);
+        let subprotocol = select(&core.gate, on_offer, headers);
         // The 101 goes first, since what the handler sends must stand behind it; if the handler
         // won't have the connection, all of it is taken back.
         core.queue_fixed(token, |out| upgrade.write(out, subprotocol));
@@ -142,7 +141,7 @@ impl Reactor {
         let closing = reach.closing.take();
         match outcome {
             Ok(Ok(state)) => {
-                core.opened(token, route as u16, state);
+                core.opened(token, route as u16, state, admitted.stay);
                 if let Some((code, text)) = closing {
                     core.close(token, CloseReason::HandlerClosed, Some((code, &text)));
                 }
@@ -158,10 +157,16 @@ impl Reactor {
 }
 
 impl Core {
-    fn opened(&mut self, token: Token, route: u16, state: u32) {
+    fn opened(&mut self, token: Token, route: u16, state: u32, stay: Option<Duration>) {
         let Core { slots, limits, now, spread, .. } = self;
         let Some(conn) = slots.get(token) else { return };
         conn.upgraded(route, now.tick, limits, spread);
+        if let Some(stay) = stay {
+            // One that is good for longer than ticks can tell ends when they can: after 124 days.
+            let expiry = now.tick.plus(Ticks::from_duration(stay));
+            conn.expires_at(expiry);
+            self.expiries.insert(token.index, expiry);
+        }
         conn.state = state;
         self.shard.connections_active.add(1);
         self.join(token, route);
@@ -209,6 +214,22 @@ impl Core {
             answer.body.push('\n');
         }
         answer
+    }
+}
+
+/// The subprotocol to answer: the first that the route has and the client offers. A token among the
+/// offers is none; but a browser fails where one was offered and none is answered, so beside a
+/// token on a route that has no subprotocols the first other offer is taken as it is.
+fn select<'a>(gate: &Gate, on_offer: &'a [String], headers: Headers<'a>) -> Option<&'a str> {
+    let offered = || headers.elements("Sec-WebSocket-Protocol");
+    let others = || offered().filter(|offer| !gate.is_token(offer));
+    let wanted = |name: &&String| others().any(|offer| offer == name.as_str());
+    match on_offer.iter().find(wanted) {
+        Some(name) => Some(name.as_str()),
+        None if on_offer.is_empty() && offered().any(|offer| gate.is_token(offer)) => {
+            others().next()
+        }
+        None => None,
     }
 }
 

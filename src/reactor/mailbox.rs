@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::conn::Frame;
-use crate::gate::Admission;
+use crate::gate::{Admission, Gate};
 use crate::io::{Token, Waker};
 use crate::mutation::{self, Mutation};
 
@@ -32,6 +32,8 @@ pub enum Mail {
     Admit(Arc<Admission>),
     /// Close a connection whose user has opened another one in its place.
     Replace(Token),
+    /// Let in only whom this gate admits from now on.
+    Gate(Arc<Gate>),
     /// Take no more connections and close those there are, evenly over this long.
     Drain(Duration),
     /// End at once.

@@ -13,9 +13,10 @@ use signal_hook::iterator::{Handle, Signals};
 
 use super::desk::Desk;
 use super::publisher::Publisher;
+use super::start;
 use crate::admin::AdminServer;
 use crate::config::{self, Config, ListenAddress};
-use crate::gate::Admission;
+use crate::gate::{Admission, Gate};
 use crate::io::memory;
 use crate::logging::LogHandle;
 use crate::reactor::{Mail, Shared};
@@ -307,6 +308,7 @@ impl Running {
         if let Err(problem) = log.set_filter(&new.log.filter) {
             log::error!("reload: log-level stays as it was: {problem}");
         }
+        self.reload_gate(&new);
         let limits = Arc::new(new.limits);
         self.shared.outbox_budget.set_limit(limits.outbox_budget);
         self.shared.inbox_budget.set_limit(limits.inbox_budget);
@@ -323,6 +325,7 @@ impl Running {
         if changes.taken.is_empty() && changes.needs_restart.is_empty() {
             log::info!("reload: nothing has changed");
         }
+        self.config.gate = new.gate;
         self.config.limits = new.limits;
         self.config.drain = new.drain;
         self.config.log.filter = new.log.filter;
@@ -335,6 +338,22 @@ impl Running {
         self.config.admission = config::Admission { max_addresses, proxy_protocol, ..new };
         let rules = Arc::new(Admission::from(&self.config.admission));
         self.shared.mailboxes.tell_all(|| Mail::Admit(Arc::clone(&rules)));
+    }
+
+    /// Who connects from now on is judged anew; who is connected stays.
+    fn reload_gate(&self, new: &Config) {
+        if new.gate == self.config.gate {
+            return;
+        }
+        match Gate::new(new.gate.clone()) {
+            Ok(gate) => {
+                let gate = Arc::new(gate);
+                self.shared.mailboxes.tell_all(|| Mail::Gate(Arc::clone(&gate)));
+                start::warn_of_files(new);
+            }
+            // It was checked when it was read.
+            Err(error) => log::error!("reload: origins and tokens stay as they were: {error}"),
+        }
     }
 
     fn totals(&self) -> Totals {

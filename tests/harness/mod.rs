@@ -23,6 +23,7 @@ mod raw;
 pub mod server;
 pub mod sockets;
 mod sources;
+pub mod token;
 
 use std::time::{Duration, Instant};
 

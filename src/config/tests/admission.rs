@@ -2,11 +2,14 @@
 //! Not for what is counted by them.
 
 use super::super::{ForwardedHeader, Proxy, UserPolicy};
-use super::{file, flags};
+use super::{Scratch, file, flags};
 
 #[test]
 fn limits_and_proxies_are_read() {
+    let secret = Scratch::new([7; 32]);
     let config = flags([
+        "--auth=jwt",
+        &format!("--jwt-secret-file={}", secret.path()),
         "--max-connections-per-user=3",
         "--user-limit-policy=replace",
         "--max-connections-per-ip=off",
@@ -76,6 +79,11 @@ fn what_makes_no_sense_is_refused_with_what_would() {
             "--trust-proxy=::ffff:10.0.0.0/104",
             "\"::ffff:10.0.0.0/104\" is an IPv4 address in IPv6 form; write it as IPv4, like \
              10.0.0.0/8",
+        ),
+        (
+            "--max-connections-per-user=3",
+            "users are told apart by their tokens, and auth is off; give --auth jwt and a key, or \
+             max-connections-per-user off",
         ),
         (
             "--proxy-protocol",

@@ -32,7 +32,6 @@ fn limits_drain_and_log_level_are_taken() {
         "--message-rate=100/s:200",
         "--message-rate-policy=close",
         "--message-rate-total=90/m",
-        "--max-connections-per-user=3",
         "--user-limit-policy=replace",
         "--max-connections-per-ip=20",
         "--connect-rate-per-ip=10/s:50",
@@ -42,6 +41,8 @@ fn limits_drain_and_log_level_are_taken() {
         "--forwarded-header=forwarded",
         "--drain-delay=5s",
         "--drain-window=0",
+        "--allow-origin=https://A.test",
+        "--require-origin",
         "--log-level=debug",
     ];
     let reloaded = after(&args);
@@ -65,7 +66,6 @@ fn limits_drain_and_log_level_are_taken() {
             "message-rate off -> 100/s:200",
             "message-rate-policy pause -> close",
             "message-rate-total off -> 90/m",
-            "max-connections-per-user off -> 3",
             "user-limit-policy refuse -> replace",
             "max-connections-per-ip off -> 20",
             "connect-rate-per-ip off -> 10/s:50",
@@ -74,6 +74,8 @@ fn limits_drain_and_log_level_are_taken() {
             "forwarded-header x-forwarded-for -> forwarded",
             "drain-delay 0s -> 5s",
             "drain-window 10s -> 0s",
+            "allow-origin same-host -> https://a.test",
+            "require-origin off -> on",
             "log-level info -> debug",
         ]
     );

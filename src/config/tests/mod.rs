@@ -16,6 +16,7 @@ mod admission;
 mod changes;
 mod command_line;
 mod file;
+mod gate;
 mod precedence;
 mod quantities;
 mod refusals;

@@ -26,6 +26,8 @@ fn samples(spec: &Spec) -> [&'static str; 3] {
         Key::ForwardedHeader => ["forwarded", "x-forwarded-for", "forwarded"],
         Key::Route => ["/a=echo", "/b=broadcast", "/c=echo"],
         Key::Subprotocol => ["a", "b", "c"],
+        Key::AllowOrigin => ["https://a.test", "https://*.b.test:81", "*"],
+        Key::TokenFrom => ["header", "subprotocol", "query"],
         _ => match spec.kind {
             Kind::Switch => ["on", "off", "on"],
             Kind::CountOrOff | Kind::Number => ["30", "40", "50"],
@@ -61,8 +63,15 @@ fn meant(config: &Config, spec: &Spec) -> String {
 
 /// The keys whose values stand for themselves; the others have tests of their own below.
 fn plain_keys() -> impl Iterator<Item = &'static Spec> {
-    KEYS.iter()
-        .filter(|spec| !matches!(spec.key, Key::Config | Key::AdminTokenFile | Key::ProxyProtocol))
+    KEYS.iter().filter(|spec| {
+        let names_a_file = matches!(spec.key, Key::Config | Key::AdminTokenFile);
+        // None of these means anything without a key to check tokens with.
+        let is_of_tokens =
+            spec.key == Key::Auth || spec.key == Key::RequireClaim || spec.name.starts_with("jwt-");
+        // Nor these without tokens and without a proxy.
+        let leans = matches!(spec.key, Key::MaxConnectionsPerUser | Key::ProxyProtocol);
+        !names_a_file && !is_of_tokens && !leans
+    })
 }
 
 #[test]
