@@ -23,7 +23,8 @@ pub fn forwarded_client<'a>(
     for line in lines.rev() {
         let mut rest = Some(line);
         while let Some(line) = rest {
-            let (before, element) = last_element(line, b',');
+            let has_quotes = header == ForwardedHeader::Forwarded;
+            let (before, element) = last_element(line, b',', has_quotes);
             rest = before;
             let element = element.trim_ascii();
             // Empty elements mean nothing (RFC 9110 section 5.6.1).
@@ -42,10 +43,10 @@ pub fn forwarded_client<'a>(
 
 /// Splits at the last separator that is not between quotes. What a client wrote may have one quote
 /// only: seen from the right that spoils its own part and no other.
-fn last_element(line: &[u8], separator: u8) -> (Option<&[u8]>, &[u8]) {
+fn last_element(line: &[u8], separator: u8, has_quotes: bool) -> (Option<&[u8]>, &[u8]) {
     let mut is_quoted = false;
     for (at, byte) in line.iter().enumerate().rev() {
-        if *byte == b'"' {
+        if *byte == b'"' && has_quotes {
             is_quoted = !is_quoted;
         } else if *byte == separator && !is_quoted {
             let element = line.get(at.saturating_add(1)..).unwrap_or_default();
@@ -84,7 +85,7 @@ fn parameter_for(element: &[u8]) -> Option<&[u8]> {
     let mut found = None;
     let mut rest = Some(element);
     while let Some(pairs) = rest {
-        let (before, pair) = last_element(pairs, b';');
+        let (before, pair) = last_element(pairs, b';', true);
         rest = before;
         let mut sides = pair.splitn(2, |byte| *byte == b'=');
         let (name, value) = (sides.next()?.trim_ascii(), sides.next());
