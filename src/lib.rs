@@ -17,6 +17,7 @@
 //! | [`admin`] | metrics, health, publishing from outside |
 //! | [`reactor`] | one event loop per core: the turn, the slab, the wheel, the mailbox |
 //! | [`handler`] | what is served: the [`Handler`] trait, `echo`, `broadcast` |
+//! | [`gate`] | who may come in: origins, tokens, limits; asked before a handler |
 //! | [`io`] | drivers behind one seam; sockets, listeners, descriptor tables |
 //! | [`conn`] | one connection without I/O: bytes and time in, bytes and verdicts out |
 //! | [`proto`] | HTTP upgrade, frames, the transcoder in front of tungstenite |
@@ -70,6 +71,7 @@ pub mod config;
 pub mod conn;
 #[doc(hidden)]
 pub mod doors;
+pub mod gate;
 pub mod handler;
 pub mod io;
 pub mod logging;
@@ -83,6 +85,7 @@ pub mod server;
 pub mod simulation;
 
 pub use crate::conn::CloseReason;
+pub use crate::gate::Claims;
 pub use crate::handler::{Connection, Handler, Opening, Reject};
 pub use crate::proto::{Kind, Message, Peer};
 pub use crate::server::{Drainer, Publisher, Running, Server, StartError};

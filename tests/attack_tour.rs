@@ -119,6 +119,21 @@ fn no_table_is_keyed_by_what_a_peer_chooses() {
     }
 }
 
+/// What clients' addresses and names lead to does hash, with keys that nobody outside knows.
+#[test]
+fn tables_of_the_gate_are_keyed_at_random() {
+    let mut tables = 0;
+    for file in sources(&repository().join("src/gate")) {
+        let text = fs::read_to_string(&file).unwrap();
+        for line in text.lines().filter(|line| line.contains("HashMap<")) {
+            assert!(line.contains("RandomState"), "{}: {line}", file.display());
+            tables += 1;
+        }
+        assert!(!text.contains("HashSet"), "{} has a HashSet", file.display());
+    }
+    assert!(tables > 1, "{tables} tables");
+}
+
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let found: Vec<_> = paths

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::conn::deadline::Deadline;
 use crate::conn::reason::{CloseReason, RefusedReason};
 use crate::io::memory;
+use crate::reactor::arrivals::{Arrivals, ProxySource};
 use crate::reactor::shard::{CloseCodes, Counter, Gauge, Histogram, PauseCause, Phase, Shard};
 
 /// The media type of what [`Exposition::render`] writes: OpenMetrics text, which Prometheus asks
@@ -56,6 +57,7 @@ impl Collector for Reactors {
         let mut sums = Sums { encoder, shards: &self.0 };
         connections(&mut sums)?;
         traffic(&mut sums)?;
+        arrivals(&mut sums)?;
         bounds(&mut sums)?;
         turns(&mut sums)?;
         sums.level("ws_reactors", "Reactors, each an event loop on a thread of its own.", None, {
@@ -87,6 +89,22 @@ impl Sums<'_, '_> {
     ) -> fmt::Result {
         let sum = self.shards.iter().fold(0u64, |sum, s| sum.saturating_add(of(s).get()));
         self.level(name, help, unit, sum)
+    }
+
+    /// What reactors together have put into a table and not taken out again.
+    fn balance(
+        &mut self,
+        name: &str,
+        help: &str,
+        of: fn(&Arrivals) -> (&Counter, &Counter),
+    ) -> fmt::Result {
+        let level = self.shards.iter().fold(0u64, |level, shard| {
+            let (added, removed) = of(&shard.arrivals);
+            level.wrapping_add(added.get()).wrapping_sub(removed.get())
+        });
+        // Read while reactors write, a removal may be seen before the addition that it undoes.
+        let level = if level > u64::MAX / 2 { 0 } else { level };
+        self.level(name, help, None, level)
     }
 
     fn level(&mut self, name: &str, help: &str, unit: Option<&Unit>, level: u64) -> fmt::Result {
@@ -184,6 +202,26 @@ fn connections(sums: &mut Sums<'_, '_>) -> fmt::Result {
         "File descriptors that all descriptor tables may hold.",
         None,
         |s| &s.descriptors_allowed,
+    )
+}
+
+fn arrivals(sums: &mut Sums<'_, '_>) -> fmt::Result {
+    sums.balance("ws_addresses", "Addresses in the table of those that are counted.", |a| {
+        (&a.addresses_added, &a.addresses_removed)
+    })?;
+    sums.counter(
+        "ws_address_evictions",
+        "Addresses without connections that were forgotten early to make room for others.",
+        |s| &s.arrivals.addresses_evicted,
+    )?;
+    sums.balance("ws_users", "Users in the table of those whose connections are counted.", |a| {
+        (&a.users_added, &a.users_removed)
+    })?;
+    sums.family(
+        ("ws_proxied_connections", "source"),
+        "Connections whose client a trusted proxy has named, by where it did.",
+        &ProxySource::ALL.map(ProxySource::as_str),
+        |s, i| s.arrivals.proxied[i].get(),
     )
 }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::address::ListenAddress;
 use super::error::{Problem, Refusal, Source};
 use super::fields::{self, MOST_REACTORS, show};
+use super::gate;
 use super::keys::{Key, Kind, spec};
 use super::low::{Low, TypedRoute};
 use super::quantity::{show_duration, show_size};
 use super::settings::{Config, Route};
+use crate::gate::Auth;
 
 /// The longest duration. The wheel counts ticks in 32 bits; this leaves it room to spare.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -44,7 +46,7 @@ impl<'a> Sources<'a> {
         Self { low: None }
     }
 
-    fn key(&self, key: Key) -> Source {
+    pub(super) fn key(&self, key: Key) -> Source {
         let name = spec(key).name;
         let Some(low) = self.low else { return Source::Program(name) };
         let source = match key {
@@ -52,6 +54,11 @@ impl<'a> Sources<'a> {
             _ => low.entries(key).last().map(|entry| &entry.source),
         };
         source.cloned().unwrap_or(Source::Default(name))
+    }
+
+    /// Whether somebody typed all of it, the routes too.
+    pub(super) fn are_typed(&self) -> bool {
+        self.low.is_some()
     }
 
     /// The source of one value of a list.
@@ -89,6 +96,9 @@ pub(super) fn bounds(config: &Config, sources: &Sources, problems: &mut Vec<Prob
     for (key, value, largest) in sizes(config) {
         judge(key, size(value, largest));
     }
+    for (key, refusal) in config.admission.bounds() {
+        judge(key, Err(refusal));
+    }
     let limits = &config.limits;
     for (key, rate) in [
         (Key::MessageRate, limits.message_rate),
@@ -96,6 +106,7 @@ pub(super) fn bounds(config: &Config, sources: &Sources, problems: &mut Vec<Prob
     ] {
         judge(key, rate.map_or(Ok(()), |rate| rate.check()));
     }
+    gate::bounds(&config.gate, sources, problems);
 }
 
 fn reactors(reactors: usize) -> Result<(), Refusal> {
@@ -187,6 +198,11 @@ pub(super) fn contradictions(
     admin(config, sources, problems);
     heartbeat(config, sources, problems);
     budgets(config, sources, problems);
+    let has_users = config.gate.auth != Auth::Off;
+    for (key, refusal) in config.admission.contradictions(has_users) {
+        problems.push(refusal.at(sources.key(key)));
+    }
+    gate::contradictions(config, sources, problems);
     if let Err(refusal) = fields::check_filter(&config.log.filter, false) {
         problems.push(refusal.at(sources.key(Key::LogLevel)));
     }
@@ -202,6 +218,9 @@ fn lengths(config: &Config, sources: &Sources, problems: &mut Vec<Problem>) {
         (Key::Listen, config.listen.len(), "addresses", 1),
         (Key::Route, config.routes.len(), "routes", 1),
         (Key::Subprotocol, subprotocols.unwrap_or(0), "subprotocols", 0),
+        (Key::TrustProxy, config.admission.trust_proxy.len(), "networks", 0),
+        (Key::AllowOrigin, config.gate.allowed_origins.len(), "origins", 0),
+        (Key::RequireClaim, config.gate.required_claims.len(), "required claims", 0),
     ] {
         if !(least..=LONGEST_LIST).contains(&length) {
             let remedy = format!("write {least} to {LONGEST_LIST}");

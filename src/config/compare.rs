@@ -9,10 +9,15 @@ use super::settings::Config;
 /// `ping-interval 25s -> 10s`, in the order of the documentation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// What can change while the server runs: `limits`, `drain` and the log's filter.
+    /// What can change while the server runs: `limits`, `drain`, `gate` and the log's filter.
     pub taken: Vec<String>,
     /// What keeps its old value until the server is started anew.
     pub needs_restart: Vec<String>,
+}
+
+fn holds_the_keys(key: Key, config: &Config) -> bool {
+    let names = [Key::JwtSecretFile, Key::JwtPublicKeyFile, Key::JwtJwksFile];
+    names.contains(&key) && show(config, key) != "none"
 }
 
 /// Says what differs between the configuration that is served with and a new one.
@@ -25,6 +30,8 @@ pub fn compare(old: &Config, new: &Config) -> Reloaded {
         } else if spec.key == Key::AdminTokenFile && old.admin_token != new.admin_token {
             // Both are shown as redacted.
             format!("{} holds another token", spec.name)
+        } else if old.gate.keys != new.gate.keys && holds_the_keys(spec.key, new) {
+            format!("{} holds other keys", spec.name)
         } else {
             continue;
         };

@@ -22,7 +22,9 @@ impl KeyName {
     /// The key in the file, and whether it takes a bare boolean there; `None` for what is no key
     /// of one text: the file itself, lists, routes, and what names another file.
     pub fn in_file(self) -> Option<(String, bool)> {
-        let is_special = self.0.repeatable() || self.0.key == Key::AdminTokenFile;
+        let names_a_file =
+            [Key::AdminTokenFile, Key::JwtSecretFile, Key::JwtPublicKeyFile, Key::JwtJwksFile];
+        let is_special = self.0.repeatable() || names_a_file.contains(&self.0.key);
         Some((self.0.toml_key()?, self.0.kind == Kind::Switch)).filter(|_| !is_special)
     }
 

@@ -3,9 +3,11 @@
 //! (`PULSEWHEEL_SERVICE_HOST`), so an unknown one is no error.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use super::command_line::{set, text};
 use super::error::{Problem, Source};
+use super::gate::SECRET_VARIABLE;
 use super::keys::{KEYS, Key, spec};
 use super::low::{Given, Layer};
 
@@ -39,6 +41,10 @@ pub(super) fn read(environment: Environment, flags: &Layer, problems: &mut Vec<P
         let source = Source::Environment(RUST_LOG.to_string());
         let values = vec![Given { text, source: source.clone() }];
         set(spec(Key::LogLevel), source, values, &mut layer, problems);
+    }
+    // It is no key: nothing that is typed elsewhere could take its place, nor may it be shown.
+    if let Some(secret) = environment(SECRET_VARIABLE).filter(|secret| !secret.is_empty()) {
+        layer.set_secret(secret.as_bytes());
     }
     layer
 }

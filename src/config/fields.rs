@@ -6,6 +6,7 @@ use std::thread;
 
 use super::address::{self, ListenAddress};
 use super::error::{Problem, Refusal, nearest, quoted};
+use super::gate;
 use super::keys::Key;
 use super::low::Given;
 use super::quantity::{parse_duration, parse_size, show_duration, show_size};
@@ -16,10 +17,10 @@ use super::settings::{Choice, Config};
 pub(super) const MOST_REACTORS: usize = 1024;
 
 /// What says that something is switched off.
-const OFF: &str = "off";
+pub(super) const OFF: &str = "off";
 
 /// What leaves a number to the machine.
-const AUTO: &str = "auto";
+pub(super) const AUTO: &str = "auto";
 
 /// Puts the one value of a key into its field.
 pub(super) fn set(config: &mut Config, key: Key, text: &str) -> Result<(), Refusal> {
@@ -50,10 +51,25 @@ pub(super) fn set(config: &mut Config, key: Key, text: &str) -> Result<(), Refus
         Key::DrainDelay => config.drain.delay = parse_duration(text)?,
         Key::DrainWindow => config.drain.window = parse_duration(text)?,
         Key::Takeover => config.takeover = Choice::parse(text)?,
+        Key::RequireOrigin => config.gate.requires_origin = Choice::parse(text)?,
+        Key::Auth => config.gate.auth = Choice::parse(text)?,
+        Key::JwtAlgorithm => config.gate.algorithm = Choice::parse(text)?,
+        Key::JwtLeeway => config.gate.leeway = parse_duration(text)?,
         Key::LogLevel => config.log.filter = text.trim().to_string(),
         Key::LogFormat => config.log.format = Choice::parse(text)?,
+        Key::MaxConnectionsPerUser
+        | Key::UserLimitPolicy
+        | Key::MaxConnectionsPerIp
+        | Key::ConnectRatePerIp
+        | Key::ConnectRate
+        | Key::MaxAddresses
+        | Key::ForwardedHeader
+        | Key::ProxyProtocol => config.admission.set(key, text)?,
         // These are lists, or files to read, or both: `high` resolves them.
+        Key::TrustProxy => {}
         Key::Listen | Key::AdminTokenFile | Key::Config | Key::Subprotocol | Key::Route => {}
+        Key::AllowOrigin | Key::JwtAudience | Key::JwtIssuer | Key::TokenFrom => {}
+        Key::RequireClaim | Key::JwtSecretFile | Key::JwtPublicKeyFile | Key::JwtJwksFile => {}
     }
     Ok(())
 }
@@ -76,7 +92,6 @@ pub(super) fn show(config: &Config, key: Key) -> String {
     let or_off = |duration| Option::map_or(duration, OFF.to_string(), show_duration);
     let rate = |rate: Option<Rate>| rate.map_or(OFF.to_string(), |rate| rate.to_string());
     let size = |bytes: usize| show_size(bytes as u64);
-    let switch = |on| if on { "on" } else { OFF }.to_string();
     match key {
         Key::Listen => joined(&config.listen),
         Key::Admin => config.admin.map_or(OFF.to_string(), |admin| admin.to_string()),
@@ -111,17 +126,37 @@ pub(super) fn show(config: &Config, key: Key) -> String {
         Key::Takeover => switch(config.takeover),
         Key::LogLevel => config.log.filter.clone(),
         Key::LogFormat => config.log.format.word().to_string(),
+        Key::MaxConnectionsPerUser
+        | Key::UserLimitPolicy
+        | Key::MaxConnectionsPerIp
+        | Key::ConnectRatePerIp
+        | Key::ConnectRate
+        | Key::MaxAddresses
+        | Key::TrustProxy
+        | Key::ForwardedHeader
+        | Key::ProxyProtocol => config.admission.show(key),
+        Key::AllowOrigin | Key::RequireOrigin | Key::Auth | Key::TokenFrom | Key::RequireClaim => {
+            gate::show(&config.gate, key)
+        }
+        Key::JwtSecretFile | Key::JwtPublicKeyFile | Key::JwtJwksFile | Key::JwtAlgorithm => {
+            gate::show(&config.gate, key)
+        }
+        Key::JwtAudience | Key::JwtIssuer | Key::JwtLeeway => gate::show(&config.gate, key),
         // Which file it came from is not kept, and subprotocols are shown with their routes.
         Key::Config | Key::Subprotocol => String::new(),
         Key::Route => joined(&config.routes),
     }
 }
 
-fn joined<T: ToString>(values: &[T]) -> String {
+pub(super) fn switch(on: bool) -> String {
+    if on { "on" } else { OFF }.to_string()
+}
+
+pub(super) fn joined<T: ToString>(values: &[T]) -> String {
     values.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn unless_off<T>(
+pub(super) fn unless_off<T>(
     text: &str,
     parse: impl Fn(&str) -> Result<T, Refusal>,
 ) -> Result<Option<T>, Refusal> {
@@ -135,7 +170,7 @@ fn unless_off<T>(
 }
 
 /// Reads a whole number; `None` for `auto`.
-fn parse_count(text: &str) -> Result<Option<usize>, Refusal> {
+pub(super) fn parse_count(text: &str) -> Result<Option<usize>, Refusal> {
     let text = text.trim();
     if text == AUTO {
         return Ok(None);

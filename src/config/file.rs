@@ -190,7 +190,15 @@ fn scalar(kind: Kind, value: &DeValue) -> Result<String, Refusal> {
         (Kind::Switch, _) => Err(wrong_type(kind, value)),
         (_, DeValue::String(text)) => Ok(text.to_string()),
         // A duration takes integers for the sake of its bare 0; any other is told what it lacks.
-        (Kind::Count | Kind::Size | Kind::Duration | Kind::DurationOrOff, DeValue::Integer(n)) => {
+        (
+            Kind::Count
+            | Kind::CountOrOff
+            | Kind::Number
+            | Kind::Size
+            | Kind::Duration
+            | Kind::DurationOrOff,
+            DeValue::Integer(n),
+        ) => {
             // The parser leaves an integer in its radix, which may also be 2, 8 or 16.
             Ok(i128::from_str_radix(n.as_str(), n.radix())
                 .map_or_else(|_| n.to_string(), |number| number.to_string()))
@@ -212,6 +220,8 @@ fn wrong_type(kind: Kind, value: &DeValue) -> Refusal {
     let wanted = match kind {
         Kind::Switch => "true or false, without quotes",
         Kind::Count => "a whole number, or \"auto\"",
+        Kind::CountOrOff => "a whole number, or \"off\"",
+        Kind::Number => "a whole number",
         Kind::Size => "a number of bytes, or a string like \"256KiB\"",
         Kind::Duration => "a string like \"25s\"",
         Kind::DurationOrOff => "a string like \"25s\", or \"off\"",

@@ -3,16 +3,19 @@
 
 use std::time::Duration;
 
+use super::admission::{self, Admission};
 use super::check::{self, Sources};
 use super::environment::RUST_LOG;
 use super::error::{Problem, Refusal, Source};
 use super::fields;
+use super::gate;
 use super::keys::{KEYS, Key};
 use super::low::{Given, Low, TypedRoute};
 use super::settings::{
     Config, Drain, Limits, LogFormat, LogSettings, RatePolicy, Route, SlowConsumer,
 };
 use super::token::AdminToken;
+use crate::gate::Settings;
 
 /// Resolves everything that was typed. The result means something only if `problems` is empty
 /// afterwards.
@@ -22,8 +25,18 @@ pub(super) fn resolve(low: &Low, known_handlers: &[&str], problems: &mut Vec<Pro
     for spec in KEYS {
         for entry in low.entries(spec.key) {
             match spec.key {
+                Key::TrustProxy => {
+                    config.admission.trust_proxy = admission::proxies(&entry.values, problems);
+                }
                 Key::Listen => config.listen = fields::listen(&entry.values, problems),
                 Key::Subprotocol => subprotocols = names(&entry.values, problems),
+                Key::AllowOrigin
+                | Key::TokenFrom
+                | Key::RequireClaim
+                | Key::JwtAudience
+                | Key::JwtIssuer => {
+                    gate::set_list(&mut config.gate, spec.key, &entry.values, problems);
+                }
                 Key::LogLevel => log_level(&mut config, &entry.values, problems),
                 _ => {
                     for value in &entry.values {
@@ -41,10 +54,14 @@ pub(super) fn resolve(low: &Low, known_handlers: &[&str], problems: &mut Vec<Pro
     // The one value that is read from elsewhere: only the file that counts must exist.
     if let Some(path) = low.entries(Key::AdminTokenFile).last().and_then(|e| e.values.first()) {
         match AdminToken::read(&path.text) {
-            Ok(token) => config.admin_token = Some(token),
+            Ok(token) => {
+                config.admin_token = Some(token);
+                config.warnings.extend(gate::may_be_read(Key::AdminTokenFile, &path.text));
+            }
             Err(refusal) => problems.push(refusal.at(path.source.clone())),
         }
     }
+    gate::keys(low, &mut config, problems);
     let sources = Sources::of(low);
     check::bounds(&config, &sources, problems);
     if problems.is_empty() {
@@ -85,9 +102,12 @@ fn blank() -> Config {
             message_rate_policy: RatePolicy::Pause,
             message_rate_total: None,
         },
+        admission: Admission::blank(),
         drain: Drain { delay: never, window: never },
+        gate: Settings::default(),
         log: LogSettings { filter: String::new(), format: LogFormat::Text },
         routes: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

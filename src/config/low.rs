@@ -2,6 +2,7 @@
 //! Not what it means: nothing is parsed here, and nothing refused.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::error::Source;
 use super::keys::{KEYS, Key};
@@ -36,6 +37,23 @@ pub(super) struct TypedRoute {
 pub(super) struct Layer {
     entries: BTreeMap<Key, Entry>,
     routes: Option<(Source, Vec<TypedRoute>)>,
+    secret: Option<Secret>,
+}
+
+/// The secret for tokens, where a variable holds it. It is never printed.
+#[derive(Clone)]
+pub(super) struct Secret(Vec<u8>);
+
+impl Secret {
+    pub(super) fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
 }
 
 impl Layer {
@@ -45,6 +63,10 @@ impl Layer {
 
     pub(super) fn set_routes(&mut self, source: Source, routes: Vec<TypedRoute>) {
         self.routes = Some((source, routes));
+    }
+
+    pub(super) fn set_secret(&mut self, secret: &[u8]) {
+        self.secret = Some(Secret(secret.to_vec()));
     }
 
     pub(super) fn has(&self, key: Key) -> bool {
@@ -82,6 +104,11 @@ impl Low {
     /// What each layer says about a key, weakest first. The last one counts.
     pub(super) fn entries(&self, key: Key) -> impl Iterator<Item = &Entry> {
         self.layers.iter().filter_map(move |layer| layer.entries.get(&key))
+    }
+
+    /// The secret that the environment holds.
+    pub(super) fn secret(&self) -> Option<&Secret> {
+        self.layers.iter().rev().find_map(|layer| layer.secret.as_ref())
     }
 
     /// The routes of each layer and where they stand, weakest first. The last one counts.

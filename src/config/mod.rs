@@ -18,6 +18,7 @@ use std::env;
 use std::ffi::OsString;
 
 mod address;
+mod admission;
 mod check;
 mod command_line;
 mod compare;
@@ -27,6 +28,7 @@ mod environment;
 mod error;
 mod fields;
 mod file;
+mod gate;
 mod high;
 mod key_table;
 mod keys;
@@ -41,6 +43,7 @@ mod token;
 mod tests;
 
 pub use address::ListenAddress;
+pub use admission::{Admission, ForwardedHeader, Proxy, UserPolicy};
 pub use compare::{Reloaded, compare};
 pub use error::{ConfigErrors, Problem, Refusal, Source};
 pub use rate::Rate;

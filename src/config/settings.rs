@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::ListenAddress;
+use super::admission::Admission;
 use super::check;
 use super::error::{ConfigErrors, Refusal, nearest, quoted};
 use super::high;
 use super::low::Low;
 use super::rate::Rate;
 use super::token::AdminToken;
+use crate::gate;
 
 /// The handlers that the documented default routes name.
 const BUILT_IN_HANDLERS: [&str; 2] = ["echo", "broadcast"];
@@ -43,12 +45,18 @@ pub struct Config {
     pub mailbox_limit: usize,
     /// Deadlines and bounds of connections.
     pub limits: Limits,
+    /// How many may come, from where and how fast.
+    pub admission: Admission,
     /// How the server goes away.
     pub drain: Drain,
+    /// Who may come in. SIGHUP can change all of it.
+    pub gate: gate::Settings,
     /// What is logged, and how.
     pub log: LogSettings,
     /// What is served where. Not empty, and no two have the same path.
     pub routes: Vec<Route>,
+    /// What the operator should know of what was read; the server logs it when it starts.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
@@ -121,6 +129,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Config::default().limits
+    }
+}
+
+/// The documented defaults.
+impl Default for Admission {
+    fn default() -> Self {
+        Config::default().admission
     }
 }
 

@@ -112,12 +112,21 @@ impl Conn {
     /// has passed by a limit that is new, within the next tenth; so that those who came together do
     /// not leave together.
     pub fn spread_lifetime(&mut self, now: Tick, limits: &Limits, spread: &mut Spread) {
-        self.flags &= !flag::RETIRES;
+        self.flags &= !(flag::RETIRES | flag::EXPIRES);
         if let Some(lifetime) = limits.lifetime {
             let jitter = Ticks(spread.random.u32(0..=lifetime.0 / 10));
             let due = self.opened.plus(lifetime.less(jitter));
             self.retires = if due.has_come(now) { now.plus(jitter) } else { due };
             self.flags |= flag::RETIRES;
+        }
+    }
+
+    /// Has the connection retire at `expiry` at the latest, because its token is good until then.
+    /// Where its lifetime is spread anew, this must be said again.
+    pub fn expires_at(&mut self, expiry: Tick) {
+        if !self.has(flag::RETIRES) || expiry.is_before(self.retires) {
+            self.retires = expiry;
+            self.flags |= flag::RETIRES | flag::EXPIRES;
         }
     }
 
@@ -143,6 +152,9 @@ impl Conn {
                 Deadline::Pong => Verdict::Silent,
                 Deadline::Idle => Verdict::Close(CloseReason::IdleTimeout),
                 Deadline::Message => Verdict::Close(CloseReason::MessageTimeout),
+                Deadline::Lifetime if self.has(flag::EXPIRES) => {
+                    Verdict::Close(CloseReason::TokenExpired)
+                }
                 Deadline::Lifetime => Verdict::Close(CloseReason::LifetimeReached),
                 Deadline::Write => Verdict::Slow,
                 Deadline::Close => Verdict::Drop(self.unanswered()),
@@ -183,6 +195,8 @@ impl Earliest {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config;
     use crate::proto::{Input, Peer, Tools};
@@ -209,6 +223,41 @@ mod tests {
         }
         conn.control_is_out(now, 0, &limits);
         assert_eq!(conn.expire(now.plus(interval), &limits, &mut spread), asked);
+    }
+
+    /// Whichever comes first ends the connection, and says why.
+    #[test]
+    fn a_token_and_a_lifetime_end_a_connection_at_the_earlier_of_the_two() {
+        let day = Some(Duration::from_secs(24 * 60 * 60));
+        let limits =
+            config::Limits { ping_interval: None, max_lifetime: day, ..Default::default() };
+        let limits = Limits::from(&limits);
+        let ended = |from: Tick, stay: Duration, limits: &Limits| {
+            let mut spread = Spread::new(1);
+            let mut conn = Conn::new(Peer::UNIX, from, false);
+            conn.upgraded(0, from, limits, &mut spread);
+            conn.expires_at(from.plus(Ticks::from_duration(stay)));
+            let (due, deadline) = conn.deadline(limits).unwrap();
+            assert_eq!(deadline, Deadline::Lifetime);
+            assert_eq!(conn.look_due(from, limits), Some(due));
+            assert_eq!(conn.expire(due.minus(Ticks(1)), limits, &mut spread), None);
+            let (_, verdict) = conn.expire(due, limits, &mut spread).unwrap();
+            (due.since(from), verdict)
+        };
+        let without = Limits { lifetime: None, ..limits.clone() };
+        let expired = Verdict::Close(CloseReason::TokenExpired);
+        // Ticks wrap between the opening and the end.
+        for from in [Tick(0), Tick(u32::MAX - 10), Tick(u32::MAX / 2)] {
+            let hour = Duration::from_secs(60 * 60);
+            assert_eq!(ended(from, hour, &limits), (Ticks(360_000), expired));
+            assert_eq!(ended(from, hour, &without), (Ticks(360_000), expired));
+            let (due, verdict) = ended(from, 30 * hour, &limits);
+            assert_eq!(verdict, Verdict::Close(CloseReason::LifetimeReached));
+            assert!(due <= Ticks(24 * 360_000));
+            // One that is good for ever ends when ticks can't tell any further.
+            assert_eq!(ended(from, Duration::MAX, &without), (Ticks::LONGEST, expired));
+            assert_eq!(ended(from, Duration::ZERO, &without), (Ticks(0), expired));
+        }
     }
 
     /// What has come of a message puts its deadline off, so each of these is due earlier than the

@@ -128,6 +128,8 @@ mod flag {
     pub const TOKEN_ASIDE: u16 = 1 << 9;
     /// Bytes came while a ping was queued: they may have answered it.
     pub const HEARD_MEANWHILE: u16 = 1 << 10;
+    /// When it retires its token expires.
+    pub const EXPIRES: u16 = 1 << 11;
 }
 
 /// What a connection has only while something is unfinished.
@@ -383,6 +385,11 @@ impl Conn {
         self.peer
     }
 
+    /// A proxy has said whose connection it is.
+    pub fn set_peer(&mut self, peer: Peer) {
+        self.peer = peer;
+    }
+
     /// When it was accepted.
     pub fn opened(&self) -> Tick {
         self.opened
@@ -401,6 +408,13 @@ impl Conn {
     /// Accepted beyond the limit, only to be told so.
     pub fn is_surplus(&self) -> bool {
         self.has(flag::SURPLUS)
+    }
+
+    /// From now on it is there only to be refused. False if it was before.
+    pub fn become_surplus(&mut self) -> bool {
+        let first = !self.is_surplus();
+        self.flags |= flag::SURPLUS;
+        first
     }
 
     /// Notes the peer's FIN. True the first time.

@@ -34,6 +34,8 @@ pub enum CloseReason {
     CloseTimeout,
     /// The connection reached its lifetime.
     LifetimeReached,
+    /// The token that the connection was opened with has expired.
+    TokenExpired,
     /// The peer broke RFC 6455: a bad frame header, a frame out of order, a bad close code.
     ProtocolError,
     /// A text message or a close reason was not UTF-8.
@@ -56,6 +58,8 @@ pub enum CloseReason {
     Draining,
     /// The server drains and this connection had not closed when the wait was over.
     DrainDropped,
+    /// Its user opened another connection in its place.
+    Replaced,
     /// There was no room or no will for it; refused before a request was read.
     Refused,
 }
@@ -65,7 +69,7 @@ impl CloseReason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::PeerClosed,
         Self::PeerGone,
         Self::PeerReset,
@@ -78,6 +82,7 @@ impl CloseReason {
         Self::WriteTimeout,
         Self::CloseTimeout,
         Self::LifetimeReached,
+        Self::TokenExpired,
         Self::ProtocolError,
         Self::InvalidUtf8,
         Self::MessageTooBig,
@@ -89,6 +94,7 @@ impl CloseReason {
         Self::HandlerPanic,
         Self::Draining,
         Self::DrainDropped,
+        Self::Replaced,
         Self::Refused,
     ];
 
@@ -114,6 +120,7 @@ impl CloseReason {
             Self::WriteTimeout => "write_timeout",
             Self::CloseTimeout => "close_timeout",
             Self::LifetimeReached => "lifetime_reached",
+            Self::TokenExpired => "token_expired",
             Self::ProtocolError => "protocol_error",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::MessageTooBig => "message_too_big",
@@ -125,6 +132,7 @@ impl CloseReason {
             Self::HandlerPanic => "handler_panic",
             Self::Draining => "draining",
             Self::DrainDropped => "drain_dropped",
+            Self::Replaced => "replaced",
             Self::Refused => "refused",
         }
     }
@@ -142,6 +150,7 @@ impl CloseReason {
             Self::IdleTimeout | Self::LifetimeReached | Self::Draining => Some(1001),
             Self::ProtocolError => Some(1002),
             Self::InvalidUtf8 => Some(1007),
+            Self::TokenExpired | Self::Replaced => Some(1008),
             Self::MessageTimeout | Self::RateLimited => Some(1008),
             Self::MessageTooBig | Self::InboxShed => Some(1009),
             Self::HandlerPanic => Some(1011),
@@ -177,6 +186,7 @@ impl CloseReason {
             Self::WriteTimeout => "the peer does not read",
             Self::CloseTimeout => "no answer to the close frame",
             Self::LifetimeReached => "the connection reached its lifetime",
+            Self::TokenExpired => "the token has expired",
             Self::ProtocolError => "a frame broke the protocol",
             Self::InvalidUtf8 => "text was not valid UTF-8",
             Self::MessageTooBig => "the message is too big",
@@ -188,6 +198,7 @@ impl CloseReason {
             Self::HandlerPanic => "internal error",
             Self::Draining => "the server is going away",
             Self::DrainDropped => "the server went away",
+            Self::Replaced => "another connection of this user took its place",
             Self::Refused => "the server takes no connections now",
         }
     }
@@ -238,6 +249,28 @@ pub enum RefusedReason {
     HandshakeTimeout,
     /// The handler would not have this connection.
     HandlerRefused,
+    /// The address has as many connections as it may.
+    AddressFull,
+    /// The address makes connections faster than it may.
+    AddressRate,
+    /// The table of addresses has no place for another one.
+    AddressTableFull,
+    /// Connections come faster than the process lets them in.
+    ConnectRate,
+    /// The user has as many connections as it may.
+    UserFull,
+    /// A trusted proxy began its connection without a good PROXY header.
+    BadProxyHeader,
+    /// The page's origin may not connect, or the request says none although one is required.
+    OriginRefused,
+    /// The request shows no token.
+    TokenMissing,
+    /// The token is malformed, or wrongly signed, or not for this server, or not valid yet.
+    TokenRefused,
+    /// The token has expired.
+    TokenExpired,
+    /// The token is good and lacks a claim that the path requires.
+    ClaimMissing,
 }
 
 impl RefusedReason {
@@ -245,7 +278,7 @@ impl RefusedReason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 20] = [
         Self::Full,
         Self::Draining,
         Self::BadRequest,
@@ -255,6 +288,17 @@ impl RefusedReason {
         Self::HeadTooLarge,
         Self::HandshakeTimeout,
         Self::HandlerRefused,
+        Self::AddressFull,
+        Self::AddressRate,
+        Self::AddressTableFull,
+        Self::ConnectRate,
+        Self::UserFull,
+        Self::BadProxyHeader,
+        Self::OriginRefused,
+        Self::TokenMissing,
+        Self::TokenRefused,
+        Self::TokenExpired,
+        Self::ClaimMissing,
     ];
 
     /// The place of this reason in an array of [`COUNT`](Self::COUNT) elements.
@@ -276,6 +320,17 @@ impl RefusedReason {
             Self::HeadTooLarge => "head_too_large",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::HandlerRefused => "handler_refused",
+            Self::AddressFull => "address_full",
+            Self::AddressRate => "address_rate",
+            Self::AddressTableFull => "address_table_full",
+            Self::ConnectRate => "connect_rate",
+            Self::UserFull => "user_full",
+            Self::BadProxyHeader => "bad_proxy_header",
+            Self::OriginRefused => "origin_refused",
+            Self::TokenMissing => "token_missing",
+            Self::TokenRefused => "token_refused",
+            Self::TokenExpired => "token_expired",
+            Self::ClaimMissing => "claim_missing",
         }
     }
 
@@ -283,15 +338,25 @@ impl RefusedReason {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::Full | Self::Draining => 503,
-            Self::BadRequest => 400,
+            Self::Full | Self::Draining | Self::ConnectRate | Self::AddressTableFull => 503,
+            // What is one client's doing and not the server's state is not 5xx: balancers count those,
+            // and would take a server away for one client's greed.
+            Self::AddressFull | Self::AddressRate | Self::UserFull => 429,
+            Self::BadRequest | Self::BadProxyHeader => 400,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::WrongVersion => 426,
             Self::HeadTooLarge => 431,
             Self::HandshakeTimeout => 408,
-            Self::HandlerRefused => 403,
+            Self::TokenMissing | Self::TokenRefused | Self::TokenExpired => 401,
+            Self::HandlerRefused | Self::OriginRefused | Self::ClaimMissing => 403,
         }
+    }
+
+    /// True where the request itself was not at fault: another time it may be taken.
+    #[must_use]
+    pub const fn is_for_want_of_room(self) -> bool {
+        matches!(self.status(), 429 | 503)
     }
 }
 

@@ -12,6 +12,7 @@ pub use self::echo::Echo;
 pub(crate) use self::service::{Factory, Service, factory};
 
 use crate::conn::CloseReason;
+use crate::gate::Claims;
 use crate::proto::{Headers, Kind, Message, Peer};
 
 /// What a route does with its connections.
@@ -59,6 +60,7 @@ pub struct Opening<'a> {
     pub(crate) headers: Headers<'a>,
     pub(crate) peer: Peer,
     pub(crate) subprotocol: Option<&'a str>,
+    pub(crate) claims: Option<&'a Claims>,
 }
 
 impl<'a> Opening<'a> {
@@ -87,16 +89,11 @@ impl<'a> Opening<'a> {
         self.subprotocol
     }
 
-    /// What a verified token says about the client. There is no authentication yet, so always
-    /// `None`.
+    /// What a verified token says about the client; `None` where the server asks for none.
     pub fn claims(&self) -> Option<&'a Claims> {
-        None
+        self.claims
     }
 }
-
-/// The claims of a verified token. Uninhabited until the server can verify one.
-#[derive(Debug)]
-pub enum Claims {}
 
 /// A handler's refusal of a connection: an HTTP status and what to tell the client.
 #[derive(Clone, Debug, PartialEq, Eq)]

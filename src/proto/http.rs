@@ -1,6 +1,7 @@
 //! The HTTP head of a request and the answers this server gives to one.
 //! Not for upgrades: what makes a request a WebSocket handshake is decided in `upgrade`.
 
+use std::fmt;
 use std::io::Write;
 
 use http::StatusCode;
@@ -12,7 +13,7 @@ pub const HEAD_LIMIT: usize = 8 * 1024;
 const HEADER_LINES: usize = 64;
 
 /// A request as far as a WebSocket server needs it, borrowed from the bytes that came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) minor_version: u8,
@@ -39,7 +40,7 @@ impl<'a> Request<'a> {
 }
 
 /// Header lines of a request. Names compare without case (RFC 9110 section 5.1).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Headers<'a> {
     lines: &'a [httparse::Header<'a>],
 }
@@ -51,7 +52,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The values of all lines of that name.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn all(&self, name: &str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         let lines = self.lines;
         lines.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
     }
@@ -63,6 +64,24 @@ impl<'a> Headers<'a> {
             .flat_map(|value| value.split(','))
             .map(str::trim)
             .filter(|element| !element.is_empty())
+    }
+}
+
+/// Shows no query and no header's value: a token or a cookie may stand there.
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows the names alone.
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lines.iter().map(|line| line.name)).finish()
     }
 }
 
@@ -205,6 +224,16 @@ mod tests {
         ] {
             assert_eq!(resource(target), (path, query), "{target}");
         }
+    }
+
+    #[test]
+    fn no_token_and_no_cookie_of_a_request_is_shown() {
+        let text =
+            b"GET /a?token=hush HTTP/1.1\r\nAuthorization: Bearer hush\r\nCookie: hush\r\n\r\n";
+        parse_head(text, |request| {
+            let shown = format!("{request:?} {:?}", request.headers());
+            assert!(shown.contains("Authorization") && !shown.contains("hush"), "{shown}");
+        });
     }
 
     #[test]

@@ -15,19 +15,23 @@
 
 mod decoder;
 mod engine;
+mod forwarded;
 mod frame;
 mod grammar;
 mod http;
 mod message;
 mod peer;
+mod proxy;
 mod upgrade;
 
 pub(crate) use self::decoder::{Incoming, Input, Partial, Tools, decode};
+pub use self::forwarded::forwarded_client;
 pub(crate) use self::frame::{PING_FRAME, close_frame, encode_into, frame_length, walk_frames};
 pub(crate) use self::http::{Answer, resource};
 pub use self::http::{HEAD_LIMIT, Head, Headers, Request, parse_head};
 pub use self::message::{Kind, Message};
 pub use self::peer::{Acknowledged, Peer};
+pub use self::proxy::{PROXY_HEADER_LIMIT, ProxyHeader, parse_proxy_header};
 pub(crate) use self::upgrade::{Upgrade, Wanted, classify};
 
 /// What a peer did that ends its connection, seen before it reaches a handler.

@@ -2,6 +2,7 @@
 //! Not for what they ask for: the handshake comes next.
 
 use super::core::Core;
+use super::guests::{Guest, Refusal};
 use super::{ACCEPT_REST, Reactor};
 use crate::conn::{CloseReason, Conn, RefusedReason, Tick, Ticks};
 use crate::io::Accepting;
@@ -25,16 +26,21 @@ impl Core {
         self.shard.accepted.increment();
         let has_room = self.slots.len() - self.surplus < self.capacity;
         let is_within = self.shared.enter();
-        let is_surplus = !(has_room && is_within);
-        if is_surplus {
+        let is_free = has_room && is_within;
+        let verdict = if is_free { self.welcome(peer) } else { Err(Refusal::FULL) };
+        let is_surplus = verdict.is_err();
+        if let Err(refusal) = verdict {
             self.shared.leave();
             if self.surplus >= SURPLUS {
-                self.refuse_at_once();
+                self.refuse_at_once(refusal);
                 return;
             }
             self.surplus += 1;
         }
+        let told = |refusal| Guest { turned_away: Some(refusal), ..Guest::default() };
+        let guest = verdict.unwrap_or_else(told);
         let token = self.slots.insert(Conn::new(peer, self.now.tick, is_surplus));
+        self.guests.seat(token.index, guest);
         if let Err(error) = self.driver.adopt(token) {
             log::error!("a connection from {peer} can't be watched: {error}");
             self.doom(token, CloseReason::Refused);
@@ -43,11 +49,11 @@ impl Core {
         self.arm(token);
     }
 
-    fn refuse_at_once(&mut self) {
+    fn refuse_at_once(&mut self, refusal: Refusal) {
         let mut bytes = Vec::new();
-        self.full().write(&mut bytes, false);
+        self.answer_to(refusal).write(&mut bytes, false);
         self.driver.refuse(&bytes);
-        self.count_refused(RefusedReason::Full);
+        self.count_refused(refusal.reason);
     }
 
     pub fn count_refused(&mut self, reason: RefusedReason) {

@@ -186,6 +186,8 @@ impl Reactor {
                 reason: doomed.reason,
             });
             core.unaccount(token.index, &mut conn);
+            core.depart(token, &conn);
+            core.expiries.remove(&token.index);
             if conn.is_surplus() {
                 core.surplus -= 1;
             } else {

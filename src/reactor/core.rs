@@ -1,10 +1,12 @@
 //! What a reactor has besides its services, so that a service can be called with all of it.
 //! Not for phases: those are in the files named after them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::clock::Now;
 use super::drain;
+use super::guests::Guests;
 use super::mailbox::Fanout;
 use super::output::Output;
 use super::ranks::Ranks;
@@ -13,6 +15,7 @@ use super::shared::Shared;
 use super::slots::Slots;
 use super::wheel::Wheel;
 use crate::conn::{CloseReason, Conn, Limits, Spread, Tick};
+use crate::gate::{Admission, Gate};
 use crate::io::{Driver, Token};
 use crate::mutation::{self, Mutation};
 use crate::proto::Tools;
@@ -34,6 +37,12 @@ pub(super) struct Core {
     pub output: Output,
     pub tools: Tools,
     pub limits: Limits,
+    pub gate: Arc<Gate>,
+    pub admission: Arc<Admission>,
+    /// What connections have to do with it.
+    pub guests: Guests,
+    /// When the tokens of connections expire, by slot; empty while none are asked for.
+    pub expiries: BTreeMap<u32, Tick>,
     pub shared: Arc<Shared>,
     pub shard: Arc<Shard>,
     pub now: Now,
@@ -95,6 +104,10 @@ impl Core {
             output: Output::new(),
             tools: Tools::new(limits.message_size),
             limits,
+            gate: Arc::clone(&shared.gate),
+            admission: Arc::clone(&shared.admission),
+            guests: Guests::default(),
+            expiries: BTreeMap::new(),
             shared,
             shard,
             now,

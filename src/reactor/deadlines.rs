@@ -31,7 +31,10 @@ impl Reactor {
             if look == 0 {
                 self.core.note_lag(tick);
             }
-            let Some(conn) = self.core.slots.at(slot) else { continue };
+            let Some(conn) = self.core.slots.at(slot) else {
+                self.core.look_at_addresses(slot);
+                continue;
+            };
             // Else it was a former tenant's.
             if conn.armed.fired(tick) {
                 self.look_at(self.core.slots.token(slot));

@@ -9,7 +9,7 @@ use super::drain::Drain;
 use super::mailbox::{Fanout, Mail};
 use super::shard::Phase as BudgetedPhase;
 use crate::config;
-use crate::conn::{Bucket, Frame, Limits, NOWHERE, Pause};
+use crate::conn::{Bucket, CloseReason, Frame, Limits, NOWHERE, Pause};
 use crate::io::Token;
 use crate::mutation::{self, Mutation};
 use crate::proto::{Kind, encode_into, frame_length};
@@ -61,13 +61,16 @@ impl Core {
         self.limits = Limits::from(limits);
         self.tools.set_message_limit(self.limits.message_size);
         for index in 0..self.slots.end() {
-            let Core { slots, limits, spread, now, .. } = self;
+            let Core { slots, limits, spread, now, expiries, .. } = self;
             let Some(conn) = slots.at(index) else { continue };
             if limits.ping != ping {
                 conn.spread_heartbeat(now.tick, limits, spread);
             }
             if limits.lifetime != lifetime {
                 conn.spread_lifetime(now.tick, limits, spread);
+                if let Some(expiry) = expiries.get(&index) {
+                    conn.expires_at(*expiry);
+                }
             }
             if limits.rate != rate {
                 *conn.bucket() = Bucket::default();
@@ -155,9 +158,12 @@ impl Reactor {
                     }
                     deliveries += core.deliver(fanout);
                 }
+                Mail::Gate(gate) => self.core.gate = gate,
                 Mail::Reload(limits) => {
                     core.reload(&limits);
                 }
+                Mail::Admit(rules) => core.admission = rules,
+                Mail::Replace(token) => core.close(token, CloseReason::Replaced, None),
                 Mail::Drain(window) => self.drain = Some(Drain::begin(&mut self.core, window)),
                 Mail::Stop => self.is_stopped = true,
             }

@@ -2,16 +2,20 @@
 //! Not for judging the request, which `proto` does, nor for limits on who may come.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
 use super::Reactor;
 use super::core::Core;
 use super::outlet::Reach;
-use crate::conn::{CloseReason, Phase, RefusedReason};
+use crate::conn::{CloseReason, Phase, RefusedReason, Ticks};
+use crate::gate::{Admitted, Claims, Gate};
 use crate::handler::{Connection, Opening, Reject};
 use crate::io::Token;
-use crate::proto::{Answer, HEAD_LIMIT, Head, Request, Upgrade, Wanted, classify, parse_head};
+use crate::proto::{
+    Answer, HEAD_LIMIT, Head, Headers, Request, Upgrade, Wanted, classify, parse_head,
+};
 
 impl Reactor {
     /// Bytes of a request head, perhaps with more behind it.
@@ -58,8 +62,13 @@ impl Reactor {
         let core = &mut self.core;
         let Some(conn) = core.slots.get(token) else { return };
         if conn.is_surplus() {
-            let answer = core.full();
-            core.refuse(token, RefusedReason::Full, &answer, request.method == "HEAD");
+            let (reason, answer) = core.answer_to_surplus(token);
+            core.refuse(token, reason, &answer, request.method == "HEAD");
+            return;
+        }
+        if let Err(refusal) = core.identify(token, request) {
+            let answer = core.answer_to(refusal);
+            core.refuse(token, refusal.reason, &answer, request.method == "HEAD");
             return;
         }
         let path = request.path();
@@ -82,26 +91,37 @@ impl Reactor {
                 let answer = core.congested();
                 core.refuse(token, RefusedReason::Full, &answer, false);
             }
-            Wanted::Upgrade(upgrade) => {
-                if let Some(route) = route {
-                    self.open(token, request, &upgrade, route);
+            Wanted::Upgrade(upgrade) => match core.gate.ask(request, wall_clock) {
+                Ok(admitted) => {
+                    let user = admitted.claims.as_ref().and_then(Claims::subject);
+                    if let Err(refusal) = core.seat(token, user) {
+                        let answer = core.answer_to(refusal);
+                        core.refuse(token, refusal.reason, &answer, false);
+                    } else if let Some(route) = route {
+                        self.open(token, request, &upgrade, route, &admitted);
+                    }
                 }
-            }
+                Err(denied) => core.refuse(token, denied.reason, &denied.answer, false),
+            },
         }
     }
 
     /// Asks the handler, and completes the handshake or refuses it.
-    fn open(&mut self, token: Token, request: &Request<'_>, upgrade: &Upgrade, route: usize) {
+    fn open(
+        &mut self,
+        token: Token,
+        request: &Request<'_>,
+        upgrade: &Upgrade,
+        route: usize,
+        admitted: &Admitted,
+    ) {
         let core = &mut self.core;
         let Some(conn) = core.slots.get(token) else { return };
         let peer = conn.peer();
         let shared = std::sync::Arc::clone(&core.shared);
         let headers = request.headers();
-        let offered = || headers.elements("Sec-WebSocket-Protocol");
-        let subprotocol = shared.routes.get(route).and_then(|route| {
-            let wanted = |name: &&String| offered().any(|offer| offer == name.as_str());
-            route.subprotocols.iter().find(wanted).map(String::as_str)
-        });
+        let on_offer = shared.routes.get(route).map_or(&[][..], |route| &route.subprotocols);
+        let subprotocol = select(&core.gate, on_offer, headers);
         // The 101 goes first, since what the handler sends must stand behind it; if the handler
         // won't have the connection, all of it is taken back.
         core.queue_fixed(token, |out| upgrade.write(out, subprotocol));
@@ -111,6 +131,7 @@ impl Reactor {
             headers: request.headers(),
             peer,
             subprotocol,
+            claims: admitted.claims.as_ref(),
         };
         let Some(service) = self.services.get_mut(route) else { return };
         let mut reach = Reach::new(core, token, route as u16, peer);
@@ -120,7 +141,7 @@ impl Reactor {
         let closing = reach.closing.take();
         match outcome {
             Ok(Ok(state)) => {
-                core.opened(token, route as u16, state);
+                core.opened(token, route as u16, state, admitted.stay);
                 if let Some((code, text)) = closing {
                     core.close(token, CloseReason::HandlerClosed, Some((code, &text)));
                 }
@@ -136,10 +157,16 @@ impl Reactor {
 }
 
 impl Core {
-    fn opened(&mut self, token: Token, route: u16, state: u32) {
+    fn opened(&mut self, token: Token, route: u16, state: u32, stay: Option<Duration>) {
         let Core { slots, limits, now, spread, .. } = self;
         let Some(conn) = slots.get(token) else { return };
         conn.upgraded(route, now.tick, limits, spread);
+        if let Some(stay) = stay {
+            // One that is good for longer than ticks can tell ends when they can: after 124 days.
+            let expiry = now.tick.plus(Ticks::from_duration(stay));
+            conn.expires_at(expiry);
+            self.expiries.insert(token.index, expiry);
+        }
         conn.state = state;
         self.shard.connections_active.add(1);
         self.join(token, route);
@@ -171,7 +198,7 @@ impl Core {
         self.queue_fixed(token, |out| answer.write(out, without_body));
         let why = match reason {
             RefusedReason::HandshakeTimeout => CloseReason::HandshakeTimeout,
-            RefusedReason::Full | RefusedReason::Draining => CloseReason::Refused,
+            reason if reason.is_for_want_of_room() => CloseReason::Refused,
             _ => CloseReason::HandshakeRefused,
         };
         self.linger_for(token, why);
@@ -188,6 +215,27 @@ impl Core {
         }
         answer
     }
+}
+
+/// The subprotocol to answer: the first that the route has and the client offers. A token among the
+/// offers is none; but a browser fails where one was offered and none is answered, so beside a
+/// token on a route that has no subprotocols the first other offer is taken as it is.
+fn select<'a>(gate: &Gate, on_offer: &'a [String], headers: Headers<'a>) -> Option<&'a str> {
+    let offered = || headers.elements("Sec-WebSocket-Protocol");
+    let others = || offered().filter(|offer| !gate.is_token(offer));
+    let wanted = |name: &&String| others().any(|offer| offer == name.as_str());
+    match on_offer.iter().find(wanted) {
+        Some(name) => Some(name.as_str()),
+        None if on_offer.is_empty() && offered().any(|offer| gate.is_token(offer)) => {
+            others().next()
+        }
+        None => None,
+    }
+}
+
+/// The time since 1970 began. A clock that is set to before that makes every token expired.
+fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX)
 }
 
 fn refused_reason(status: StatusCode) -> RefusedReason {

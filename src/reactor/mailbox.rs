@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::conn::Frame;
-use crate::io::Waker;
+use crate::gate::{Admission, Gate};
+use crate::io::{Token, Waker};
 use crate::mutation::{self, Mutation};
 
 /// What a fan-out takes besides its bytes: itself, its places in mailboxes, and allocations. A
@@ -27,6 +28,12 @@ pub enum Mail {
     Publish(Arc<Fanout>),
     /// Live under these limits from now on.
     Reload(Arc<config::Limits>),
+    /// Count arrivals by these rules from now on.
+    Admit(Arc<Admission>),
+    /// Close a connection whose user has opened another one in its place.
+    Replace(Token),
+    /// Let in only whom this gate admits from now on.
+    Gate(Arc<Gate>),
     /// Take no more connections and close those there are, evenly over this long.
     Drain(Duration),
     /// End at once.
@@ -163,6 +170,13 @@ impl Mailboxes {
     pub fn tell_all(&self, mail: impl Fn() -> Mail) {
         for mailbox in &self.boxes {
             self.put(mailbox, mail(), 0);
+        }
+    }
+
+    /// Tells one reactor something that is not counted against its limit.
+    pub fn tell(&self, reactor: usize, mail: Mail) {
+        if let Some(mailbox) = self.boxes.get(reactor) {
+            self.put(mailbox, mail, 0);
         }
     }
 

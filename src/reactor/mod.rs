@@ -7,6 +7,8 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 mod accept;
+mod admission;
+pub mod arrivals;
 #[cfg(feature = "simulation")]
 pub mod audit;
 mod clock;
@@ -16,6 +18,7 @@ mod deadlines;
 mod drain;
 mod fanout;
 mod flush;
+mod guests;
 mod handshake;
 mod mailbox;
 mod meters;

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Reactor;
 use super::core::Core;
+use super::guests::Introduction;
 use super::outlet::Reach;
 use super::shard::PauseCause;
 use crate::config::RatePolicy;
@@ -20,8 +21,13 @@ impl Reactor {
         let length = chunk.len();
         if let Some(conn) = core.slots.get(token) {
             conn.received(length, core.now.tick, &core.limits);
+            let is_new = conn.phase() == Phase::Handshake;
             core.shard.bytes_received.add(length as u64);
-            self.digest(token, chunk.bytes());
+            if is_new && core.guests.get(token.index).introduction == Introduction::Header {
+                self.introduce(token, chunk.bytes());
+            } else {
+                self.digest(token, chunk.bytes());
+            }
         }
         self.core.driver.recycle(chunk);
     }

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::arrivals::Arrivals;
 use crate::conn::deadline::Deadline;
 use crate::conn::reason::{CloseReason, RefusedReason};
 
@@ -197,6 +198,8 @@ pub struct Shard {
     pub accepted: Counter,
     /// Attempts answered with an HTTP error, by [`RefusedReason::index`].
     pub refused: [Counter; RefusedReason::COUNT],
+    /// Addresses, users and proxied connections.
+    pub arrivals: Arrivals,
     /// Connections ended, by [`CloseReason::index`].
     pub closed: [Counter; CloseReason::COUNT],
     /// Connections ended, by close code; written through [`close_code`](Self::close_code).
@@ -272,6 +275,7 @@ impl Shard {
             slots_used: Gauge::new(),
             accepted: Counter::new(),
             refused: [const { Counter::new() }; RefusedReason::COUNT],
+            arrivals: Arrivals::new(),
             closed: [const { Counter::new() }; CloseReason::COUNT],
             close_codes: CloseCodes::new(),
             pings_sent: Counter::new(),

@@ -8,6 +8,7 @@ use super::mailbox::Mailboxes;
 use super::shard::Shard;
 use crate::config;
 use crate::conn::{Budget, TICK_MICROS};
+use crate::gate::{Admission, Census, Gate};
 
 /// A path and what may be selected there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,12 @@ pub struct Shared {
     pub total_rate: TotalRate,
     /// The limits at start.
     pub limits: config::Limits,
+    /// Who may come in, at start.
+    pub gate: Arc<Gate>,
+    /// By which rules arrivals are counted, at start.
+    pub admission: Arc<Admission>,
+    /// How they are counted.
+    pub census: Census,
     /// The largest message that may be published, in bytes.
     pub message_limit: AtomicUsize,
     /// Connections that may be open at once.
@@ -59,6 +66,7 @@ impl Shared {
     ) -> Self {
         let total_rate = TotalRate::default();
         total_rate.set(limits.message_rate_total);
+        let rules = config::Admission::default();
         Shared {
             routes,
             mailboxes,
@@ -68,12 +76,30 @@ impl Shared {
             total_rate,
             message_limit: AtomicUsize::new(limits.max_message_size),
             limits,
+            gate: Arc::default(),
+            admission: Arc::new(Admission::from(&rules)),
+            census: Census::new(rules.max_addresses),
             max_connections,
             connections: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             drained: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         }
+    }
+
+    /// Lets in only whom this gate admits.
+    #[must_use]
+    pub fn guarded(mut self, gate: Arc<Gate>) -> Self {
+        self.gate = gate;
+        self
+    }
+
+    /// Counts arrivals by these rules.
+    #[must_use]
+    pub fn counting(mut self, rules: &config::Admission) -> Self {
+        self.admission = Arc::new(Admission::from(rules));
+        self.census = Census::new(rules.max_addresses);
+        self
     }
 
     /// Counts a new connection. False if there are too many; it is counted all the same.

@@ -1,5 +1,6 @@
 //! The timing wheel: which slot is to be looked at when. An entry costs eight bytes and O(1).
-//! Not for deadlines themselves: an entry names a slot, and its tenant knows whether it set it.
+//! Not for deadlines themselves: an entry names a slot, and its tenant knows whether it set it. The
+//! few that name a shard of the table of addresses instead are told apart by their highest bit.
 //!
 //! `hierarchical_hash_wheel_timer` does the work. Around it stands what it lacks: a bitmap of
 //! coming ticks, so that an idle reactor sleeps through the empty ones, and a queue of what has
@@ -153,6 +154,9 @@ impl Wheel {
 
     #[cfg(feature = "simulation")]
     fn note(&mut self, slot: u32, tick: Tick) {
+        if slot & super::admission::SHARD_ENTRY != 0 {
+            return;
+        }
         let at = slot as usize;
         if self.ledger.len() <= at {
             self.ledger.resize(at + 1, Vec::new());

@@ -13,8 +13,10 @@ use signal_hook::iterator::{Handle, Signals};
 
 use super::desk::Desk;
 use super::publisher::Publisher;
+use super::start;
 use crate::admin::AdminServer;
 use crate::config::{self, Config, ListenAddress};
+use crate::gate::{Admission, Gate};
 use crate::io::memory;
 use crate::logging::LogHandle;
 use crate::reactor::{Mail, Shared};
@@ -306,12 +308,14 @@ impl Running {
         if let Err(problem) = log.set_filter(&new.log.filter) {
             log::error!("reload: log-level stays as it was: {problem}");
         }
+        self.reload_gate(&new);
         let limits = Arc::new(new.limits);
         self.shared.outbox_budget.set_limit(limits.outbox_budget);
         self.shared.inbox_budget.set_limit(limits.inbox_budget);
         self.shared.message_limit.store(limits.max_message_size, Ordering::Relaxed);
         self.shared.total_rate.set(limits.message_rate_total);
         self.shared.mailboxes.tell_all(|| Mail::Reload(Arc::clone(&limits)));
+        self.readmit(new.admission);
         for change in &changes.taken {
             log::info!("reload: {change}");
         }
@@ -321,9 +325,35 @@ impl Running {
         if changes.taken.is_empty() && changes.needs_restart.is_empty() {
             log::info!("reload: nothing has changed");
         }
+        self.config.gate = new.gate;
         self.config.limits = new.limits;
         self.config.drain = new.drain;
         self.config.log.filter = new.log.filter;
+    }
+
+    /// Counts arrivals by new rules, but for what needs a restart.
+    fn readmit(&mut self, new: config::Admission) {
+        let old = &self.config.admission;
+        let (max_addresses, proxy_protocol) = (old.max_addresses, old.proxy_protocol);
+        self.config.admission = config::Admission { max_addresses, proxy_protocol, ..new };
+        let rules = Arc::new(Admission::from(&self.config.admission));
+        self.shared.mailboxes.tell_all(|| Mail::Admit(Arc::clone(&rules)));
+    }
+
+    /// Who connects from now on is judged anew; who is connected stays.
+    fn reload_gate(&self, new: &Config) {
+        if new.gate == self.config.gate {
+            return;
+        }
+        match Gate::new(new.gate.clone()) {
+            Ok(gate) => {
+                let gate = Arc::new(gate);
+                self.shared.mailboxes.tell_all(|| Mail::Gate(Arc::clone(&gate)));
+                start::warn_of_files(new);
+            }
+            // It was checked when it was read.
+            Err(error) => log::error!("reload: origins and tokens stay as they were: {error}"),
+        }
     }
 
     fn totals(&self) -> Totals {

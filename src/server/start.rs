@@ -20,6 +20,7 @@ use super::panics;
 use super::publisher::Publisher;
 use crate::admin;
 use crate::config::{self, Config, ListenAddress};
+use crate::gate::{Gate, GateError};
 use crate::handler::Factory;
 use crate::io::descriptors;
 use crate::io::listen::{self, Listener};
@@ -61,6 +62,12 @@ pub enum StartError {
         /// How many reactors were asked for.
         reactors: usize,
     },
+    /// Clients are asked for what can't be checked.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// A claim is required on a path that nothing serves.
+    #[error("a claim is required on {0}, which no route serves; name the path of a route")]
+    UnservedClaim(String),
     /// There is nothing to serve.
     #[error("no routes; give at least one --route PATH=HANDLER")]
     NoRoutes,
@@ -88,6 +95,7 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     if routes.is_empty() {
         return Err(StartError::NoRoutes);
     }
+    let gate = gate(&config, &routes)?;
     memory::give_back_large_blocks();
     let epoch = Instant::now();
     let limit = descriptors::raise_limit()?;
@@ -101,7 +109,9 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
         routes.into_iter().map(|served| (served.info, served.factory)).unzip();
     let shards = (0..config.reactors).map(|_| Shard::new()).collect();
     let mailboxes = Mailboxes::new(wakers, config.mailbox_limit);
-    let shared = Arc::new(Shared::new(infos, mailboxes, shards, config.limits, max_connections));
+    let shared = Shared::new(infos, mailboxes, shards, config.limits, max_connections)
+        .counting(&config.admission);
+    let shared = Arc::new(shared.guarded(gate));
     shared.shards.iter().take(tables).for_each(|shard| shard.descriptors_allowed.set(limit));
     let unix = Arc::new(unix_listeners(&config)?);
 
@@ -141,6 +151,16 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     }
     log_start(&config, &addresses, &admin, limit, is_private, max_connections);
     Ok(Running::new(config, shared, desk, publisher, addresses, admin, threads, (notices, inbox)))
+}
+
+/// The gate, if every path that it guards is served: a slip in one would leave another open.
+fn gate(config: &Config, routes: &[Served]) -> Result<Arc<Gate>, StartError> {
+    let gate = Gate::new(config.gate.clone())?;
+    let is_served = |path: &&str| routes.iter().any(|route| route.info.path == *path);
+    if let Some(path) = gate.guarded_paths().find(|path| !is_served(path)) {
+        return Err(StartError::UnservedClaim(path.to_owned()));
+    }
+    Ok(Arc::new(gate))
 }
 
 fn thread_died() -> StartError {
@@ -347,6 +367,7 @@ fn log_start(
         addresses.join(", "),
         config.reactors,
     );
+    warn_of_files(config);
     if max_connections < FEW_CONNECTIONS {
         log::warn!(
             "only {max_connections} connections fit; raise the limit of open descriptors \
@@ -358,5 +379,13 @@ fn log_start(
             "takeover: stop the old process with SIGTERM now. With net.ipv4.tcp_migrate_req=1 no \
              connection that waits in its queue is reset"
         );
+    }
+}
+
+/// What was noticed of the files that the configuration names.
+pub(super) fn warn_of_files(config: &Config) {
+    let remarks = config.gate.keys.as_ref().map_or(&[][..], |keys| keys.remarks());
+    for warning in config.warnings.iter().chain(remarks) {
+        log::warn!("{warning}");
     }
 }

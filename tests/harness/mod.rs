@@ -23,6 +23,8 @@ mod metrics;
 mod raw;
 pub mod server;
 pub mod sockets;
+mod sources;
+pub mod token;
 
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,7 @@ pub use herd::Herd;
 pub use metrics::Metrics;
 pub use raw::{Event, RawClient, Response, request};
 pub use server::{Server, run_to_end, scratch_path};
+pub use sources::client_from;
 
 /// How long anything that should happen soon may take on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

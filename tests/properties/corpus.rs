@@ -57,6 +57,16 @@ fn the_corpus_of_outboxes_passes() {
     replay("outbox", bodies::outbox::run);
 }
 
+#[test]
+fn the_corpus_of_proxy_headers_passes() {
+    replay("proxy_header", bodies::proxy_header::run);
+}
+
+#[test]
+fn the_corpus_of_chains_of_proxies_passes() {
+    replay("forwarded", bodies::forwarded::run);
+}
+
 /// A file that no target reads any more would be forgotten in silence.
 #[test]
 fn every_directory_of_inputs_belongs_to_a_target() {

@@ -10,3 +10,4 @@ mod corpus;
 mod frames;
 mod heads;
 mod operations;
+mod proxies;

@@ -12,6 +12,8 @@ const NAMES: &[&str] = &[
     "process_start_time_seconds",
     "ws_accept_paused",
     "ws_accept_pauses_total",
+    "ws_address_evictions_total",
+    "ws_addresses",
     "ws_bytes_received_total",
     "ws_bytes_sent_total",
     "ws_close_codes_total{code}",
@@ -39,6 +41,7 @@ const NAMES: &[&str] = &[
     "ws_pings_sent_total",
     "ws_pongs_received_total",
     "ws_process_info{pid,version}",
+    "ws_proxied_connections_total{source}",
     "ws_reactors",
     "ws_reads_paused_total{cause}",
     "ws_slots_used",
@@ -46,6 +49,7 @@ const NAMES: &[&str] = &[
     "ws_tick_lag_seconds",
     "ws_turn_duration_seconds",
     "ws_turns_total",
+    "ws_users",
     "ws_wheel_entries",
 ];
 

@@ -32,8 +32,17 @@ fn limits_drain_and_log_level_are_taken() {
         "--message-rate=100/s:200",
         "--message-rate-policy=close",
         "--message-rate-total=90/m",
+        "--user-limit-policy=replace",
+        "--max-connections-per-ip=20",
+        "--connect-rate-per-ip=10/s:50",
+        "--connect-rate=2000/s",
+        "--trust-proxy=10.0.0.0/8",
+        "--trust-proxy=unix",
+        "--forwarded-header=forwarded",
         "--drain-delay=5s",
         "--drain-window=0",
+        "--allow-origin=https://A.test",
+        "--require-origin",
         "--log-level=debug",
     ];
     let reloaded = after(&args);
@@ -57,8 +66,16 @@ fn limits_drain_and_log_level_are_taken() {
             "message-rate off -> 100/s:200",
             "message-rate-policy pause -> close",
             "message-rate-total off -> 90/m",
+            "user-limit-policy refuse -> replace",
+            "max-connections-per-ip off -> 20",
+            "connect-rate-per-ip off -> 10/s:50",
+            "connect-rate off -> 2000/s",
+            "trust-proxy none -> 10.0.0.0/8, unix",
+            "forwarded-header x-forwarded-for -> forwarded",
             "drain-delay 0s -> 5s",
             "drain-window 10s -> 0s",
+            "allow-origin same-host -> https://a.test",
+            "require-origin off -> on",
             "log-level info -> debug",
         ]
     );
@@ -67,6 +84,7 @@ fn limits_drain_and_log_level_are_taken() {
 #[test]
 fn all_else_needs_a_restart() {
     let args = [
+        "--trust-proxy=10.0.0.0/8",
         "--listen=127.0.0.1:1",
         "--listen=unix:/x",
         "--admin=off",
@@ -75,13 +93,15 @@ fn all_else_needs_a_restart() {
         "--max-connections=7",
         "--shared-descriptors",
         "--mailbox-limit=1MiB",
+        "--max-addresses=1000",
+        "--proxy-protocol",
         "--takeover",
         "--log-format=json",
         "--subprotocol=a",
     ];
     let reloaded = after(&args);
     let cores = Config::default().reactors;
-    assert_eq!(reloaded.taken, [""; 0]);
+    assert_eq!(reloaded.taken, ["trust-proxy none -> 10.0.0.0/8"], "the switch needs one");
     assert_eq!(
         reloaded.needs_restart,
         [
@@ -92,6 +112,8 @@ fn all_else_needs_a_restart() {
             "max-connections auto -> 7",
             "shared-descriptors off -> on",
             "mailbox-limit 8MiB -> 1MiB",
+            "max-addresses 262144 -> 1000",
+            "proxy-protocol off -> on",
             "takeover off -> on",
             "log-format text -> json",
             "route /echo=echo, /broadcast=broadcast -> /echo=echo (a), /broadcast=broadcast (a)",

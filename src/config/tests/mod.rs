@@ -12,9 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Command, Config, load};
 
+mod admission;
 mod changes;
 mod command_line;
 mod file;
+mod gate;
 mod precedence;
 mod quantities;
 mod refusals;

@@ -20,10 +20,17 @@ fn samples(spec: &Spec) -> [&'static str; 3] {
         Key::MessageRatePolicy => ["close", "pause", "close"],
         Key::MessageRate | Key::MessageRateTotal => ["100/s", "6/m", "100/s:200"],
         Key::PingInterval => ["11s", "12s", "off"],
+        Key::UserLimitPolicy => ["replace", "refuse", "replace"],
+        Key::ConnectRate | Key::ConnectRatePerIp => ["100/s", "6/m", "100/s:200"],
+        Key::TrustProxy => ["10.0.0.0/8", "2001:db8::/32", "unix"],
+        Key::ForwardedHeader => ["forwarded", "x-forwarded-for", "forwarded"],
         Key::Route => ["/a=echo", "/b=broadcast", "/c=echo"],
         Key::Subprotocol => ["a", "b", "c"],
+        Key::AllowOrigin => ["https://a.test", "https://*.b.test:81", "*"],
+        Key::TokenFrom => ["header", "subprotocol", "query"],
         _ => match spec.kind {
             Kind::Switch => ["on", "off", "on"],
+            Kind::CountOrOff | Kind::Number => ["30", "40", "50"],
             Kind::Duration | Kind::DurationOrOff => ["1s", "2s", "3s"],
             Kind::Size if spec.name.ends_with("budget") => ["300MiB", "301MiB", "1GiB"],
             Kind::Size => ["1KiB", "2KiB", "3KiB"],
@@ -56,7 +63,15 @@ fn meant(config: &Config, spec: &Spec) -> String {
 
 /// The keys whose values stand for themselves; the others have tests of their own below.
 fn plain_keys() -> impl Iterator<Item = &'static Spec> {
-    KEYS.iter().filter(|spec| !matches!(spec.key, Key::Config | Key::AdminTokenFile))
+    KEYS.iter().filter(|spec| {
+        let names_a_file = matches!(spec.key, Key::Config | Key::AdminTokenFile);
+        // None of these means anything without a key to check tokens with.
+        let is_of_tokens =
+            spec.key == Key::Auth || spec.key == Key::RequireClaim || spec.name.starts_with("jwt-");
+        // Nor these without tokens and without a proxy.
+        let leans = matches!(spec.key, Key::MaxConnectionsPerUser | Key::ProxyProtocol);
+        !names_a_file && !is_of_tokens && !leans
+    })
 }
 
 #[test]

@@ -11,10 +11,11 @@ use proptest::sample::select;
 use super::super::fields::show;
 use super::super::keys::{KEYS, Key, Spec};
 use super::super::{
-    Config, Drain, Limits, ListenAddress, LogFormat, LogSettings, Rate, RatePolicy, Route,
-    SlowConsumer,
+    Admission, Config, Drain, ForwardedHeader, Limits, ListenAddress, LogFormat, LogSettings,
+    Proxy, Rate, RatePolicy, Route, SlowConsumer, UserPolicy,
 };
 use super::{HANDLERS, Typed};
+use crate::gate::{self, AllowedOrigin};
 
 fn duration(shortest: u64) -> impl Strategy<Value = Duration> {
     prop_oneof![shortest..100_000u64, shortest..=30 * 86_400_000]
@@ -25,6 +26,16 @@ fn rate() -> impl Strategy<Value = Option<Rate>> {
     prop::option::of(
         (0.0001f64..1e9, 1..=u32::MAX).prop_map(|(per_second, burst)| Rate { per_second, burst }),
     )
+}
+
+fn origin() -> impl Strategy<Value = AllowedOrigin> {
+    prop_oneof![
+        Just("*".to_owned()),
+        Just("same-host".to_owned()),
+        "[a-zA-Z]{1,6}://(\\*\\.)?[a-zA-Z0-9.-]{1,12}(:[0-9]{1,4})?",
+        "https?://\\[::[0-9a-f]{1,4}\\]",
+    ]
+    .prop_map(|text| text.parse().unwrap_or_else(|error| panic!("{text} {error}")))
 }
 
 prop_compose! {
@@ -77,8 +88,37 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn admission()(
+        per_ip in prop::option::of(1..1usize << 32),
+        (per_ip_rate, connect_rate) in (rate(), rate()),
+        user_limit_policy in select(vec![UserPolicy::Refuse, UserPolicy::Replace]),
+        max_addresses in 1..=1usize << 26,
+        proxies in prop::collection::btree_set(
+            select(vec!["10.0.0.0/8", "unix", "2001:db8::/32", "192.0.2.7", "::/0"]), 0..4),
+        forwarded_header in
+            select(vec![ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded]),
+        proxy_protocol in any::<bool>(),
+    ) -> Admission {
+        let trust_proxy: Vec<Proxy> = proxies.iter().map(|text| text.parse().unwrap()).collect();
+        Admission {
+            // Without tokens there are no users.
+            max_connections_per_user: None,
+            user_limit_policy,
+            max_connections_per_ip: per_ip,
+            connect_rate_per_ip: per_ip_rate,
+            connect_rate,
+            max_addresses,
+            // Without a proxy to use it, it would be refused.
+            proxy_protocol: proxy_protocol && !trust_proxy.is_empty(),
+            trust_proxy,
+            forwarded_header,
+        }
+    }
+}
+
+prop_compose! {
     fn configs()(
-        limits in limits(),
+        (limits, admission) in (limits(), admission()),
         port in 10_000..60_000u16,
         count in 1..5u16,
         admin in any::<bool>(),
@@ -90,6 +130,9 @@ prop_compose! {
         format in select(vec![LogFormat::Text, LogFormat::Json]),
         paths in prop::collection::btree_set("/[a-z=/%.~]{0,12}", 1..5),
         handler in select(&HANDLERS[..]),
+        (allowed_origins, requires_origin) in (
+            prop::collection::vec(origin(), 1..4), any::<bool>()
+        ),
         subprotocols in prop::collection::btree_set("[a-zA-Z0-9.!#$%&'*+^_`|~-]{1,8}", 0..4),
     ) -> Config {
         let tcp = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
@@ -108,7 +151,9 @@ prop_compose! {
             takeover,
             mailbox_limit,
             limits,
+            admission,
             drain: Drain { delay, window },
+            gate: gate::Settings { allowed_origins, requires_origin, ..Default::default() },
             log: LogSettings { filter: filter.to_string(), format },
             routes: paths
                 .into_iter()
@@ -118,6 +163,7 @@ prop_compose! {
                     subprotocols: subprotocols.clone(),
                 })
                 .collect(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -133,8 +179,20 @@ fn as_typed(config: &Config) -> Vec<String> {
         let name = spec.name;
         match spec.key {
             Key::Config | Key::AdminTokenFile => {}
+            // Shown as none where there is none, which is not how that is typed.
+            Key::JwtSecretFile | Key::JwtPublicKeyFile | Key::JwtJwksFile => {}
+            Key::JwtAudience | Key::JwtIssuer | Key::RequireClaim => {}
+            Key::AllowOrigin => {
+                let allowed = &config.gate.allowed_origins;
+                args.extend(allowed.iter().map(|origin| format!("--{name}={origin}")));
+            }
+            Key::TokenFrom => {}
             Key::Listen => {
                 args.extend(config.listen.iter().map(|listen| format!("--{name}={listen}")));
+            }
+            Key::TrustProxy => {
+                let proxies = &config.admission.trust_proxy;
+                args.extend(proxies.iter().map(|proxy| format!("--{name}={proxy}")));
             }
             Key::Subprotocol => {
                 let offered = &config.routes[0].subprotocols;

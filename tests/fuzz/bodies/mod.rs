@@ -3,10 +3,12 @@
 
 pub mod admin_request;
 pub mod config;
+pub mod forwarded;
 pub mod frames;
 pub mod http_head;
 pub mod life;
 pub mod outbox;
+pub mod proxy_header;
 pub mod rfc;
 pub mod script;
 pub mod wheel;
