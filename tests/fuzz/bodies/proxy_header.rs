@@ -56,13 +56,13 @@ pub fn run(data: &[u8]) {
 /// Words with spaces between them, for the most part a good line.
 fn line(script: &mut Script<'_>) -> Vec<u8> {
     let mut line = b"PROXY".to_vec();
-    if script.byte() % 4 == 0 {
+    if script.byte().is_multiple_of(4) {
         line.clear();
     }
     while !script.is_over() && line.len() < 200 {
         line.push(b' ');
         line.extend_from_slice(script.pick(&WORDS).as_bytes());
-        if script.byte() % 8 == 0 {
+        if script.byte().is_multiple_of(8) {
             line.extend_from_slice(b"\r\n");
         }
     }
