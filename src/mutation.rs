@@ -70,11 +70,15 @@ pub enum Mutation {
     LeaveOrphan,
     /// A drain that ends drops those left without one more read.
     DropUnheard,
+    /// A connection that goes stays counted among its address's.
+    KeepAddress,
+    /// Nobody looks whether addresses may be forgotten.
+    ForgetWatch,
 }
 
 impl Mutation {
     /// Every mutation.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::LeaveWheelEntry,
         Self::SkipRearm,
         Self::LeanOnLaterEntry,
@@ -106,6 +110,8 @@ impl Mutation {
         Self::StayStarved,
         Self::LeaveOrphan,
         Self::DropUnheard,
+        Self::KeepAddress,
+        Self::ForgetWatch,
     ];
 }
 

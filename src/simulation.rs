@@ -42,7 +42,7 @@ impl Routes {
     pub fn start(
         self,
         berths: Vec<Berth>,
-        limits: config::Limits,
+        (limits, admission): (config::Limits, &config::Admission),
         mailbox_limit: usize,
         max_connections: usize,
     ) -> (Vec<Reactor>, Arc<Shared>) {
@@ -50,7 +50,7 @@ impl Routes {
         let mailboxes = Mailboxes::new(wakers, mailbox_limit);
         let shards = berths.iter().map(|_| Shard::new()).collect();
         let shared = Shared::new(self.infos, mailboxes, shards, limits, max_connections);
-        let shared = Arc::new(shared);
+        let shared = Arc::new(shared.counting(admission));
         let reactor = |(id, berth): (usize, Berth)| {
             let Berth { driver, capacity, seed, .. } = berth;
             let services = self.factories.iter().map(|make| make()).collect();

@@ -103,7 +103,8 @@ struct Shard {
     entries: HashMap<AddressBlock, Entry, RandomState>,
     /// Entries without connections, the one that is soonest forgotten first.
     idle: BTreeSet<(Nanos, AddressBlock)>,
-    /// Some wheel has an entry for this shard.
+    /// Some wheel has an entry for this shard, for the first that was to expire when it was made. One
+    /// that comes later and expires sooner waits with it, at most as long as a bucket takes to fill.
     is_watched: bool,
 }
 
@@ -135,6 +136,19 @@ impl Addresses {
     /// Addresses that are in the table.
     pub fn len(&self) -> usize {
         self.entries.load(Relaxed)
+    }
+
+    /// Every entry: its connections, and when its token bucket is full again.
+    #[cfg(feature = "simulation")]
+    pub fn tally(&self) -> Vec<(AddressBlock, usize, Nanos)> {
+        let of = |index| {
+            let shard = self.lock(index);
+            let entry = |(address, entry): (&AddressBlock, &Entry)| {
+                (*address, entry.connections as usize, entry.full_at)
+            };
+            shard.entries.iter().map(entry).collect::<Vec<_>>()
+        };
+        (0..SHARDS).flat_map(of).collect()
     }
 
     /// True for none.

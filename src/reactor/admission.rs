@@ -18,6 +18,7 @@ use crate::gate::addresses::{AddressBlock, Change, Excess, Watch};
 use crate::gate::pace::{Nanos, retry_after};
 use crate::gate::users::{Seat, Seated, User};
 use crate::io::Token;
+use crate::mutation::{self, Mutation};
 use crate::proto::{Answer, Peer, ProxyHeader, Request, forwarded_client, parse_proxy_header};
 
 /// Wheel entries with this bit name a shard of the table of addresses and no slot. Slots stay below
@@ -188,6 +189,7 @@ impl Core {
     pub fn depart(&mut self, token: Token, conn: &Conn) {
         let guest = self.guests.take(token.index);
         if guest.holds_address
+            && !mutation::is(Mutation::KeepAddress)
             && let Some(address) = address_of(conn.peer())
         {
             let now = self.nanos();
@@ -214,7 +216,9 @@ impl Core {
         arrivals.addresses_added.add(change.added);
         arrivals.addresses_removed.add(change.removed);
         arrivals.addresses_evicted.add(change.evicted);
-        if let Some(Watch { shard, due }) = change.watch {
+        if let Some(Watch { shard, due }) = change.watch
+            && !mutation::is(Mutation::ForgetWatch)
+        {
             let micros = due.saturating_sub(self.nanos()) / 1000;
             let ticks = (micros / TICK_MICROS).min(FARTHEST) as u32;
             let tick = self.now.tick.plus(Ticks(ticks).max(LOOK_EVERY));

@@ -4,6 +4,7 @@
 use super::Reactor;
 use super::core::Core;
 use crate::conn::{CloseReason, Deadline, Limits, Pause, Phase, Tick};
+use crate::gate::addresses::AddressBlock;
 use crate::io::Token;
 use crate::proto::Peer;
 
@@ -166,6 +167,14 @@ impl Audit<'_> {
     /// Connections beyond the limit that are being told so.
     pub fn surplus(&self) -> usize {
         self.core.surplus
+    }
+
+    /// The address of each connection that is counted among its address's.
+    pub fn addresses(&mut self) -> Vec<AddressBlock> {
+        let Core { slots, guests, .. } = &mut *self.core;
+        let counted = (0..slots.end()).filter(|index| guests.get(*index).holds_address);
+        let peer = |index| slots.at(index).map(|conn| conn.peer());
+        counted.filter_map(peer).filter_map(|peer| Some(peer.address()?.ip().into())).collect()
     }
 
     /// Connections that are to end and have not.

@@ -188,7 +188,8 @@ impl Client {
             }
             Said::Answer(status) => {
                 session.refused = Some(status);
-                let is_known = status == 503 || (manner == Manner::Whim && status == 403);
+                let is_known =
+                    scene.rules.may_refuse(status) || (manner == Manner::Whim && status == 403);
                 if manner.is_good() && !is_known {
                     return Err(format!("a good request was answered {status}"));
                 }

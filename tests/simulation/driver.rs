@@ -2,13 +2,12 @@
 //! Not the world: streams and time are the network's.
 
 use std::io::{self, IoSlice};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use pulsewheel::Peer;
 use pulsewheel::io::{Accepting, Chunk, Done, Driver, Ending, Sending, Token};
 use pulsewheel::proto::Acknowledged;
 
+use crate::households::peer_of;
 use crate::net::{Event, Net, Server, SharedNet, SocketId};
 
 /// Bytes received in one go at most.
@@ -21,19 +20,6 @@ const ACCEPTS: usize = 128;
 pub struct SimulatedDriver {
     pub net: SharedNet,
     pub id: usize,
-}
-
-/// The address that a stream comes from names it.
-pub fn peer_of(socket: SocketId) -> Peer {
-    SocketAddr::from((Ipv4Addr::from(0x0a00_0000 | socket.0), 1)).into()
-}
-
-/// The stream that comes from that address.
-pub fn socket_of(peer: Peer) -> Option<SocketId> {
-    match peer.address()? {
-        SocketAddr::V4(v4) => Some(SocketId(u32::from(*v4.ip()) & 0x00ff_ffff)),
-        SocketAddr::V6(_) => None,
-    }
 }
 
 impl Net {
@@ -107,7 +93,8 @@ impl Net {
             let socket = port.queue.pop_front()?;
             port.open += 1;
             port.pending = Some(socket);
-            return Some(Done::Accepted(peer_of(socket)));
+            let household = self.socket(socket).client % self.households;
+            return Some(Done::Accepted(peer_of(household, socket)));
         }
         port.finish_listening();
         None

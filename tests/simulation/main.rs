@@ -6,6 +6,7 @@ mod client;
 mod driver;
 mod fate;
 mod flags;
+mod households;
 mod invariants;
 mod ledger;
 mod manner;

@@ -151,6 +151,8 @@ pub struct Net {
     pub faults: Faults,
     pub sockets: Vec<Socket>,
     pub ports: Vec<Port>,
+    /// Clients live in so many.
+    pub households: u32,
     pub trace: Trace,
     /// Reactors that have something to do.
     pub to_wake: Vec<usize>,
@@ -171,6 +173,7 @@ impl Net {
             faults,
             sockets: Vec::new(),
             ports: (0..ports).map(|_| Port::new(now)).collect(),
+            households: 1,
             trace,
             to_wake: Vec::new(),
             breaches: Vec::new(),

@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use fastrand::Rng;
-use pulsewheel::config::{Limits, Rate, RatePolicy, SlowConsumer};
+use pulsewheel::config::{Admission, Limits, Rate, RatePolicy, SlowConsumer};
 
+use crate::households;
 use crate::manner::Manner;
 
 /// One second in microseconds.
@@ -75,6 +76,9 @@ pub struct Rules {
     pub limits: Limits,
     /// What SIGHUPs will change the limits to, one after the other.
     pub reloads: Vec<Limits>,
+    /// What addresses may have.
+    pub admission: Admission,
+    pub households: u32,
     pub faults: Faults,
     pub mailbox_limit: usize,
     pub max_connections: usize,
@@ -113,6 +117,8 @@ impl Rules {
             reactors: random.usize(1..=3),
             limits: small_limits(&mut random),
             reloads: Vec::new(),
+            admission: Admission::default(),
+            households: 1,
             faults: faults(latency, &mut random),
             mailbox_limit: if random.bool() { 1 << 20 } else { random.usize(600..8_000) },
             max_connections: usize::MAX,
@@ -138,6 +144,7 @@ impl Rules {
             rules.enlarge(&mut random);
         }
         rules.people(&mut random);
+        (rules.admission, rules.households) = households::draw(seed, rules.clients.len());
         rules.change_minds(&mut random);
         rules.largest_message =
             rules.limits.max_message_size.min(rules.limits.outbox_limit / 2 - 16);

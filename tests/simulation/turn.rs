@@ -142,6 +142,9 @@ impl World {
             station.schedule_at(&mut net, id, clock + wait + late);
         }
         drop(net);
+        if is_due {
+            self.are_addresses_counted()?;
+        }
         self.between_turns()
     }
 

@@ -13,7 +13,8 @@ use pulsewheel::reactor::audit::Grave;
 use pulsewheel::simulation::Berth;
 
 use crate::client::{Bound, Client, End, Scene};
-use crate::driver::{SimulatedDriver, socket_of};
+use crate::driver::SimulatedDriver;
+use crate::households::socket_of;
 use crate::net::{Event, Net, Server, SharedNet, SocketId, Stage};
 use crate::rules::{Rules, SECOND};
 use crate::serve::{self, Visits};
@@ -65,7 +66,8 @@ impl World {
     pub fn new(seed: u64, trace: bool) -> Self {
         let rules = Rules::of(seed);
         let trace = Trace::new(trace);
-        let net = Net::new(rules.epoch, seed, rules.faults.clone(), rules.reactors, trace);
+        let mut net = Net::new(rules.epoch, seed, rules.faults.clone(), rules.reactors, trace);
+        net.households = rules.households;
         let net = Rc::new(RefCell::new(net));
         let wakes: Vec<_> = (0..rules.reactors).map(|_| Arc::new(AtomicBool::new(false))).collect();
         let berth = |(id, wake): (usize, &Arc<AtomicBool>)| {
@@ -78,7 +80,7 @@ impl World {
         let visits = Arc::new(Visits::default());
         let (reactors, shared) = serve::routes(&visits).start(
             berths,
-            rules.limits,
+            (rules.limits, &rules.admission),
             rules.mailbox_limit,
             rules.max_connections,
         );
