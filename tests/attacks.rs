@@ -268,10 +268,11 @@ fn the_log_holds_no_text_of_a_peers() {
     let server = Server::start(&["--log-level", "trace"]);
     const SPELL: &str = "xyzzy";
     let mut peer = RawClient::connect(&server);
-    let lines = [format!("User-Agent: {SPELL}"), format!("Origin: http://{SPELL}")];
+    let (agent, origin) = (format!("User-Agent: {SPELL}"), format!("Origin: http://{SPELL}"));
     let path = format!("/echo?{SPELL}");
-    peer.send(request(&path, &[&lines[0], &lines[1]]).as_bytes());
+    peer.send(request(&path, &[&agent]).as_bytes());
     assert_eq!(peer.response().status, 101);
+    assert_eq!(status(&server, &request(&path, &[&origin])), 403);
     peer.expect_echo(SPELL);
     peer.send(&frame::close(1000, SPELL));
     assert_eq!(peer.data().close_code(), Some(1000));

@@ -56,10 +56,11 @@ fn a_connection_that_is_lost_takes_nothing_along_that_was_due() {
     let line = format!("rate --url ws://{address}/ -c 5 --rate 100 --warmup 0 --duration 4s");
     let report = harness::report(&line);
     // On the connection that is lost a message was due every 50 ms: for a second they waited, and
-    // for two there was nothing to send them on.
+    // for two there was nothing to send them on. When that second was over is the machine's affair.
     let kinds = &report["errors"]["kinds"];
-    assert!((10..=30).contains(&count(kinds, "/unanswered")), "{report}");
-    assert!((25..=50).contains(&count(kinds, "/unsent")), "{report}");
+    let (unanswered, unsent) = (count(kinds, "/unanswered"), count(kinds, "/unsent"));
+    assert!(unanswered >= 10 && unsent >= 10, "{report}");
+    assert!((50..=65).contains(&(unanswered + unsent)), "{report}");
     assert!(number(&report, "/latency_us/max") > 0.9e6, "{report}");
 }
 
