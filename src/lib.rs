@@ -20,7 +20,7 @@
 //! | [`gate`] | who may come in: origins, tokens, limits; asked before a handler |
 //! | [`io`] | drivers behind one seam; sockets, listeners, descriptor tables |
 //! | [`conn`] | one connection without I/O: bytes and time in, bytes and verdicts out |
-//! | [`proto`] | HTTP upgrade, frames, the transcoder in front of tungstenite |
+//! | [`proto`] | HTTP upgrade, frames, the transcoder in front of tungstenite, TLS |
 //!
 //! # A server of your own
 //!

@@ -11,6 +11,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::upkeep::{self, Upkeep};
 use crate::conn::deadline::Deadline;
 use crate::conn::reason::{CloseReason, RefusedReason};
 use crate::io::memory;
@@ -29,8 +30,15 @@ impl Exposition {
     /// An exposition of what these reactors count and of the process they run in.
     #[must_use]
     pub fn new(shards: Vec<Arc<Shard>>) -> Self {
+        Self::with_upkeep(shards, Arc::default())
+    }
+
+    /// The same, with what is done to the server.
+    #[must_use]
+    pub fn with_upkeep(shards: Vec<Arc<Shard>>, upkeep: Arc<Upkeep>) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Reactors(shards)));
+        registry.register_collector(Box::new(upkeep::Told(upkeep)));
         registry.register_collector(Box::new(Process { started: SystemTime::now() }));
         Self(registry)
     }

@@ -10,8 +10,10 @@ pub mod metrics;
 mod answer;
 mod request;
 mod routes;
+mod upkeep;
 
 pub use self::http::{AdminServer, start};
+pub use self::upkeep::Upkeep;
 
 /// What the admin port needs of the server behind it. Called from several threads at once.
 ///

@@ -216,6 +216,7 @@ fn lengths(config: &Config, sources: &Sources, problems: &mut Vec<Problem>) {
     let subprotocols = config.routes.iter().map(|route| route.subprotocols.len()).max();
     for (key, length, what, least) in [
         (Key::Listen, config.listen.len(), "addresses", 1),
+        (Key::TlsCertFile, config.tls.len(), "certificates", 0),
         (Key::Route, config.routes.len(), "routes", 1),
         (Key::Subprotocol, subprotocols.unwrap_or(0), "subprotocols", 0),
         (Key::TrustProxy, config.admission.trust_proxy.len(), "networks", 0),

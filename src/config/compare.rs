@@ -9,7 +9,7 @@ use super::settings::Config;
 /// `ping-interval 25s -> 10s`, in the order of the documentation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// What can change while the server runs: `limits`, `drain`, `gate` and the log's filter.
+    /// What can change while the server runs: `limits`, `drain`, `gate`, certificates and the log's filter.
     pub taken: Vec<String>,
     /// What keeps its old value until the server is started anew.
     pub needs_restart: Vec<String>,
@@ -20,11 +20,17 @@ fn holds_the_keys(key: Key, config: &Config) -> bool {
     names.contains(&key) && show(config, key) != "none"
 }
 
+/// Whether the names of all files are the same, so that only what they hold can differ.
+fn shown_alike(old: &Config, new: &Config) -> bool {
+    [Key::TlsCertFile, Key::TlsKeyFile].iter().all(|key| show(old, *key) == show(new, *key))
+}
+
 /// Says what differs between the configuration that is served with and a new one.
 pub fn compare(old: &Config, new: &Config) -> Reloaded {
     let mut reloaded = Reloaded::default();
     for spec in KEYS {
         let (before, after) = (show(old, spec.key), show(new, spec.key));
+        let is_of_tls = matches!(spec.key, Key::TlsCertFile | Key::TlsKeyFile);
         let line = if before != after {
             format!("{} {before} -> {after}", spec.name)
         } else if spec.key == Key::AdminTokenFile && old.admin_token != new.admin_token {
@@ -32,12 +38,15 @@ pub fn compare(old: &Config, new: &Config) -> Reloaded {
             format!("{} holds another token", spec.name)
         } else if old.gate.keys != new.gate.keys && holds_the_keys(spec.key, new) {
             format!("{} holds other keys", spec.name)
+        } else if spec.key == Key::TlsCertFile && old.tls != new.tls && shown_alike(old, new) {
+            format!("{} {after} holds another certificate or has another key", spec.name)
         } else {
             continue;
         };
+        let is_switch = is_of_tls && old.tls.is_empty() != new.tls.is_empty();
         match spec.change {
-            Change::Reload => reloaded.taken.push(line),
-            Change::Restart => reloaded.needs_restart.push(line),
+            Change::Reload if !is_switch => reloaded.taken.push(line),
+            _ => reloaded.needs_restart.push(line),
         }
     }
     reloaded

@@ -12,6 +12,7 @@ use super::low::Given;
 use super::quantity::{parse_duration, parse_size, show_duration, show_size};
 use super::rate::Rate;
 use super::settings::{Choice, Config};
+use super::tls;
 
 /// The most reactors that `auto` starts, and that may be asked for.
 pub(super) const MOST_REACTORS: usize = 1024;
@@ -66,7 +67,7 @@ pub(super) fn set(config: &mut Config, key: Key, text: &str) -> Result<(), Refus
         | Key::ForwardedHeader
         | Key::ProxyProtocol => config.admission.set(key, text)?,
         // These are lists, or files to read, or both: `high` resolves them.
-        Key::TrustProxy => {}
+        Key::TrustProxy | Key::TlsCertFile | Key::TlsKeyFile => {}
         Key::Listen | Key::AdminTokenFile | Key::Config | Key::Subprotocol | Key::Route => {}
         Key::AllowOrigin | Key::JwtAudience | Key::JwtIssuer | Key::TokenFrom => {}
         Key::RequireClaim | Key::JwtSecretFile | Key::JwtPublicKeyFile | Key::JwtJwksFile => {}
@@ -98,6 +99,7 @@ pub(super) fn show(config: &Config, key: Key) -> String {
         Key::AdminTokenFile => {
             config.admin_token.as_ref().map_or("none".to_string(), |token| token.to_string())
         }
+        Key::TlsCertFile | Key::TlsKeyFile => tls::show(config, key),
         Key::Reactors => config.reactors.to_string(),
         Key::PinCores => switch(config.pin_cores),
         Key::MaxConnections => {

@@ -20,7 +20,7 @@ use crate::gate::{
 pub(super) const SECRET_VARIABLE: &str = "PULSEWHEEL_JWT_SECRET";
 
 /// Bytes of the longest file of keys that is read.
-const LONGEST: u64 = 1 << 20;
+pub(super) const LONGEST: u64 = 1 << 20;
 
 /// The longest leeway: clocks that differ by more are not set.
 const LONGEST_LEEWAY: std::time::Duration = std::time::Duration::from_secs(600);
@@ -161,14 +161,14 @@ pub(super) fn may_be_read(key: Key, path: &str) -> Option<String> {
 }
 
 /// What to say of a secret that any user of the machine may read, or of a key that any may replace.
-fn open_to_all(name: &str, path: &str, mode: u32) -> String {
+pub(super) fn open_to_all(name: &str, path: &str, mode: u32) -> String {
     let what = if mode & 0o002 != 0 { "write" } else { "read" };
     let path = quoted(path);
     format!("{name}: every user of this machine may {what} {path}; chmod o-rw would end that")
 }
 
 /// At most one byte more than is allowed, and the permissions.
-fn contents(path: &str) -> io::Result<(Vec<u8>, u32)> {
+pub(super) fn contents(path: &str) -> io::Result<(Vec<u8>, u32)> {
     let file = File::open(path)?;
     let mode = file.metadata()?.mode();
     let mut bytes = Vec::new();

@@ -14,6 +14,7 @@ use super::low::{Given, Low, TypedRoute};
 use super::settings::{
     Config, Drain, Limits, LogFormat, LogSettings, RatePolicy, Route, SlowConsumer,
 };
+use super::tls;
 use super::token::AdminToken;
 use crate::gate::Settings;
 
@@ -62,6 +63,7 @@ pub(super) fn resolve(low: &Low, known_handlers: &[&str], problems: &mut Vec<Pro
         }
     }
     gate::keys(low, &mut config, problems);
+    tls::certificates(low, &mut config, problems);
     let sources = Sources::of(low);
     check::bounds(&config, &sources, problems);
     if problems.is_empty() {
@@ -78,6 +80,7 @@ fn blank() -> Config {
         listen: Vec::new(),
         admin: None,
         admin_token: None,
+        tls: Vec::new(),
         reactors: 0,
         pin_cores: false,
         max_connections: None,

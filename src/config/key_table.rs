@@ -40,6 +40,23 @@ pub(super) const KEYS: &[Spec] = &[
               One line of at most 4 KiB; a relative path starts at the working directory.",
     },
     Spec {
+        key: Key::TlsCertFile, section: Section::Tls,
+        name: "tls-cert", kind: Kind::Texts, value: "FILE",
+        default: &[], change: Change::Reload,
+        meaning: "A PEM file with the server's certificate and those of who signed it; repeatable",
+        why: "Without one, clients are spoken to in the clear. With several, the one that has the \
+              name a client asks for is shown, else the first. SIGHUP reads the files again; only \
+              turning TLS on or off needs a restart. The admin port and Unix sockets stay plain.",
+    },
+    Spec {
+        key: Key::TlsKeyFile, section: Section::Tls,
+        name: "tls-key", kind: Kind::Texts, value: "FILE",
+        default: &[], change: Change::Reload,
+        meaning: "A PEM file with the private key for the tls-cert in the same place; repeatable",
+        why: "PKCS#8, PKCS#1 or SEC1, without a password: who could read the password could read \
+              the key.",
+    },
+    Spec {
         key: Key::Reactors, section: Section::Reactors,
         name: "reactors", kind: Kind::Count, value: "N",
         default: &["auto"], change: Change::Restart,

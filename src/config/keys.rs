@@ -8,6 +8,8 @@ pub(super) enum Key {
     Listen,
     Admin,
     AdminTokenFile,
+    TlsCertFile,
+    TlsKeyFile,
     Reactors,
     PinCores,
     MaxConnections,
@@ -64,6 +66,7 @@ pub(super) enum Key {
 pub(super) enum Section {
     File,
     Listening,
+    Tls,
     Reactors,
     Deadlines,
     Bounds,
@@ -79,6 +82,7 @@ impl Section {
         match self {
             Self::File => "Configuration file",
             Self::Listening => "Listening",
+            Self::Tls => "TLS",
             Self::Reactors => "Reactors and connections",
             Self::Deadlines => "Deadlines",
             Self::Bounds => "Bounds",

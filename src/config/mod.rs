@@ -37,6 +37,7 @@ mod quantity;
 mod rate;
 mod settings;
 mod template;
+mod tls;
 mod token;
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::low::Low;
 use super::rate::Rate;
 use super::token::AdminToken;
 use crate::gate;
+use crate::proto::tls::Certificate;
 
 /// The handlers that the documented default routes name.
 const BUILT_IN_HANDLERS: [&str; 2] = ["echo", "broadcast"];
@@ -30,6 +31,9 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// What clients of the admin port must show; always there when `admin` is not loopback.
     pub admin_token: Option<AdminToken>,
+    /// What is shown to clients over TCP, the first one by default; empty when TLS is off. At most
+    /// 256 of them.
+    pub tls: Vec<Certificate>,
     /// Reactor threads, 1 to 1024.
     pub reactors: usize,
     /// Whether each reactor is pinned to a core of its own.

@@ -9,6 +9,7 @@ use super::shard::Shard;
 use crate::config;
 use crate::conn::{Budget, TICK_MICROS};
 use crate::gate::{Admission, Census, Gate};
+use crate::proto::tls::Identity;
 
 /// A path and what may be selected there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Shared {
     pub total_rate: TotalRate,
     /// The limits at start.
     pub limits: config::Limits,
+    /// What is shown to who connects over TCP; `None` where that is not over TLS.
+    pub identity: Option<Identity>,
     /// Who may come in, at start.
     pub gate: Arc<Gate>,
     /// By which rules arrivals are counted, at start.
@@ -76,6 +79,7 @@ impl Shared {
             total_rate,
             message_limit: AtomicUsize::new(limits.max_message_size),
             limits,
+            identity: None,
             gate: Arc::default(),
             admission: Arc::new(Admission::from(&rules)),
             census: Census::new(rules.max_addresses),
@@ -91,6 +95,13 @@ impl Shared {
     #[must_use]
     pub fn guarded(mut self, gate: Arc<Gate>) -> Self {
         self.gate = gate;
+        self
+    }
+
+    /// Speaks TLS with this identity, if there is one.
+    #[must_use]
+    pub fn identified(mut self, identity: Option<Identity>) -> Self {
+        self.identity = identity;
         self
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::publisher::{PublishError, Publisher};
 use crate::admin::metrics::Exposition;
-use crate::admin::{AdminService, Health, PublishOutcome, Ready, health};
+use crate::admin::{AdminService, Health, PublishOutcome, Ready, Upkeep, health};
 use crate::proto::Message;
 use crate::reactor::Shared;
 
@@ -22,13 +22,15 @@ pub(super) struct Desk {
     shared: Arc<Shared>,
     publisher: Publisher,
     exposition: Exposition,
+    pub upkeep: Arc<Upkeep>,
     pub is_draining: AtomicBool,
 }
 
 impl Desk {
     pub fn new(shared: Arc<Shared>, publisher: Publisher) -> Self {
-        let exposition = Exposition::new(shared.shards.clone());
-        Desk { shared, publisher, exposition, is_draining: AtomicBool::new(false) }
+        let upkeep = Arc::new(Upkeep::new(shared.identity.clone()));
+        let exposition = Exposition::with_upkeep(shared.shards.clone(), Arc::clone(&upkeep));
+        Desk { shared, publisher, exposition, upkeep, is_draining: AtomicBool::new(false) }
     }
 }
 

@@ -301,14 +301,20 @@ impl Running {
                     log::error!("reload: {problem}");
                 }
                 log::error!("reload: everything stays as it was");
+                self.desk.upkeep.reload_refused();
                 return;
             }
         };
         let changes = config::compare(&self.config, &new);
+        let has_other_files = new.gate != self.config.gate || new.tls != self.config.tls;
         if let Err(problem) = log.set_filter(&new.log.filter) {
             log::error!("reload: log-level stays as it was: {problem}");
         }
         self.reload_gate(&new);
+        self.reload_certificates(&new);
+        if has_other_files {
+            start::warn_of_files(&new);
+        }
         let limits = Arc::new(new.limits);
         self.shared.outbox_budget.set_limit(limits.outbox_budget);
         self.shared.inbox_budget.set_limit(limits.inbox_budget);
@@ -325,6 +331,7 @@ impl Running {
         if changes.taken.is_empty() && changes.needs_restart.is_empty() {
             log::info!("reload: nothing has changed");
         }
+        self.desk.upkeep.reload_taken();
         self.config.gate = new.gate;
         self.config.limits = new.limits;
         self.config.drain = new.drain;
@@ -349,10 +356,25 @@ impl Running {
             Ok(gate) => {
                 let gate = Arc::new(gate);
                 self.shared.mailboxes.tell_all(|| Mail::Gate(Arc::clone(&gate)));
-                start::warn_of_files(new);
             }
             // It was checked when it was read.
             Err(error) => log::error!("reload: origins and tokens stay as they were: {error}"),
+        }
+    }
+
+    /// Who connects from now on is shown the new certificates. Turning TLS on or off would leave
+    /// those who know the address before a port that they do not understand.
+    fn reload_certificates(&mut self, new: &Config) {
+        let Some(identity) = &self.shared.identity else { return };
+        if new.tls.is_empty() || new.tls == self.config.tls {
+            return;
+        }
+        match identity.replace(&new.tls) {
+            Ok(()) => {
+                start::log_certificates(&new.tls);
+                self.config.tls = new.tls.clone();
+            }
+            Err(error) => log::error!("reload: certificates stay as they were: {error}"),
         }
     }
 

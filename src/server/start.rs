@@ -25,6 +25,7 @@ use crate::handler::Factory;
 use crate::io::descriptors;
 use crate::io::listen::{self, Listener};
 use crate::io::{EpollDriver, Waker, memory};
+use crate::proto::tls::{Certificate, Identity, IdentityError};
 use crate::reactor::shard::Shard;
 use crate::reactor::{Mailboxes, Reactor, SURPLUS, Setup, Shared};
 
@@ -65,6 +66,9 @@ pub enum StartError {
     /// Clients are asked for what can't be checked.
     #[error(transparent)]
     Gate(#[from] GateError),
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// A claim is required on a path that nothing serves.
     #[error("a claim is required on {0}, which no route serves; name the path of a route")]
     UnservedClaim(String),
@@ -96,6 +100,7 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
         return Err(StartError::NoRoutes);
     }
     let gate = gate(&config, &routes)?;
+    let identity = identity(&config)?;
     memory::give_back_large_blocks();
     let epoch = Instant::now();
     let limit = descriptors::raise_limit()?;
@@ -111,7 +116,7 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     let mailboxes = Mailboxes::new(wakers, config.mailbox_limit);
     let shared = Shared::new(infos, mailboxes, shards, config.limits, max_connections)
         .counting(&config.admission);
-    let shared = Arc::new(shared.guarded(gate));
+    let shared = Arc::new(shared.guarded(gate).identified(identity));
     shared.shards.iter().take(tables).for_each(|shard| shard.descriptors_allowed.set(limit));
     let unix = Arc::new(unix_listeners(&config)?);
 
@@ -161,6 +166,16 @@ fn gate(config: &Config, routes: &[Served]) -> Result<Arc<Gate>, StartError> {
         return Err(StartError::UnservedClaim(path.to_owned()));
     }
     Ok(Arc::new(gate))
+}
+
+/// What clients are shown, if there are certificates.
+fn identity(config: &Config) -> Result<Option<Identity>, StartError> {
+    if config.tls.is_empty() {
+        return Ok(None);
+    }
+    Identity::new(&config.tls)?;
+    // `Ok(Some(_))` of it once reactors speak TLS: plain HTTP in its place would be a lie.
+    Err(StartError::System(io::Error::other("TLS is not served yet; leave --tls-cert away")))
 }
 
 fn thread_died() -> StartError {
@@ -357,16 +372,17 @@ fn log_start(
     is_private: bool,
     max_connections: usize,
 ) {
-    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let admin = admin.as_ref().map_or("off".to_owned(), |admin| admin.local_addr().to_string());
     let tables = if is_private { "for each reactor" } else { "for all reactors together" };
     log::info!(
         "pulsewheel {} listens on {}; admin on {admin}; reactors: {}; descriptors: {limit} \
          {tables}; connections: at most {max_connections}",
         env!("CARGO_PKG_VERSION"),
-        addresses.join(", "),
+        listed.join(", "),
         config.reactors,
     );
+    log_tls(config, addresses);
     warn_of_files(config);
     if max_connections < FEW_CONNECTIONS {
         log::warn!(
@@ -379,6 +395,37 @@ fn log_start(
             "takeover: stop the old process with SIGTERM now. With net.ipv4.tcp_migrate_req=1 no \
              connection that waits in its queue is reset"
         );
+    }
+}
+
+/// Which listeners speak TLS, and as whom.
+fn log_tls(config: &Config, addresses: &[ListenAddress]) {
+    if config.tls.is_empty() {
+        return;
+    }
+    let is_tcp = |address: &&ListenAddress| matches!(address, ListenAddress::Tcp(_));
+    let (tcp, unix): (Vec<&ListenAddress>, Vec<_>) = addresses.iter().partition(is_tcp);
+    let joined = |addresses: &[&ListenAddress]| {
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let plain = match &unix[..] {
+        [] => String::new(),
+        unix => format!("; in the clear on {}", joined(unix)),
+    };
+    log::info!("TLS (wss://, https://) on {}{plain}", joined(&tcp));
+    log_certificates(&config.tls);
+}
+
+/// What is shown from now on.
+pub(super) fn log_certificates(certificates: &[Certificate]) {
+    for (n, certificate) in certificates.iter().enumerate() {
+        let names = match certificate.names() {
+            [] => "no host's name".to_owned(),
+            names => names.join(", "),
+        };
+        let default = if n == 0 { ", shown where no other fits" } else { "" };
+        let (file, end) = (certificate.file(), certificate.validity().not_after);
+        log::info!("certificate {file:?} for {names}, valid until {end}{default}");
     }
 }
 

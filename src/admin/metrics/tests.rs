@@ -1,6 +1,7 @@
 //! The rendered text: its names, its labels, its sums.
 
 use super::*;
+use crate::proto::tls::{Certificate, Identity};
 
 /// Every name that dashboards and scripts rely on, as it stands in the text.
 const NAMES: &[&str] = &[
@@ -44,9 +45,11 @@ const NAMES: &[&str] = &[
     "ws_proxied_connections_total{source}",
     "ws_reactors",
     "ws_reads_paused_total{cause}",
+    "ws_reloads_total{result}",
     "ws_slots_used",
     "ws_stalls_total",
     "ws_tick_lag_seconds",
+    "ws_tls_certificate_expiry_timestamp_seconds",
     "ws_turn_duration_seconds",
     "ws_turns_total",
     "ws_users",
@@ -72,9 +75,39 @@ fn name(line: &str) -> String {
     }
 }
 
+/// The metrics of a server that has something to tell of each.
+fn of_everything() -> String {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(["a.example".to_owned()]).expect("a name");
+    params.not_after = rcgen::date_time_ymd(2031, 5, 6);
+    let (chain, key) =
+        (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem());
+    let certificate = Certificate::from_pem(("a", chain.as_bytes()), ("a", key.as_bytes()));
+    let identity = Identity::new(&[certificate.expect("a pair")]).expect("random numbers");
+    let upkeep = Arc::new(Upkeep::new(Some(identity)));
+    upkeep.reload_taken();
+    upkeep.reload_refused();
+    upkeep.reload_refused();
+    Exposition::with_upkeep(vec![Shard::new()], upkeep).render()
+}
+
+#[test]
+fn what_is_done_to_the_server_is_told() {
+    let text = of_everything();
+    for line in [
+        "ws_reloads_total{result=\"taken\"} 1\n",
+        "ws_reloads_total{result=\"refused\"} 2\n",
+        "ws_tls_certificate_expiry_timestamp_seconds 1935792000\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    let plain = Exposition::new(vec![Shard::new()]).render();
+    assert!(!plain.contains("\nws_tls_certificate_expiry"), "without TLS there is no date");
+}
+
 #[test]
 fn the_names_are_the_ones_people_rely_on_and_no_others() {
-    let text = Exposition::new(vec![Shard::new()]).render();
+    let text = of_everything();
     let mut names: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).map(name).collect();
     names.sort_unstable();
     names.dedup();
@@ -83,7 +116,7 @@ fn the_names_are_the_ones_people_rely_on_and_no_others() {
 
 #[test]
 fn every_metric_has_a_help_and_a_type_and_the_text_ends_as_it_must() {
-    let text = Exposition::new(vec![Shard::new()]).render();
+    let text = of_everything();
     let described = |kind: &str| text.lines().filter(|line| line.starts_with(kind)).count();
     assert_eq!(described("# HELP "), NAMES.len());
     assert_eq!(described("# TYPE "), NAMES.len());

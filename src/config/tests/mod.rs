@@ -21,6 +21,7 @@ mod precedence;
 mod quantities;
 mod refusals;
 mod table;
+mod tls;
 mod whole;
 
 /// The handlers that routes may point to in these tests.

@@ -64,7 +64,8 @@ fn meant(config: &Config, spec: &Spec) -> String {
 /// The keys whose values stand for themselves; the others have tests of their own below.
 fn plain_keys() -> impl Iterator<Item = &'static Spec> {
     KEYS.iter().filter(|spec| {
-        let names_a_file = matches!(spec.key, Key::Config | Key::AdminTokenFile);
+        let is_of_tls = matches!(spec.key, Key::TlsCertFile | Key::TlsKeyFile);
+        let names_a_file = matches!(spec.key, Key::Config | Key::AdminTokenFile) || is_of_tls;
         // None of these means anything without a key to check tokens with.
         let is_of_tokens =
             spec.key == Key::Auth || spec.key == Key::RequireClaim || spec.name.starts_with("jwt-");

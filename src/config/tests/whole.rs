@@ -144,6 +144,7 @@ prop_compose! {
                 .collect(),
             admin: admin.then(|| tcp(port - 1)),
             admin_token: None,
+            tls: Vec::new(),
             reactors,
             pin_cores,
             max_connections,
@@ -181,6 +182,7 @@ fn as_typed(config: &Config) -> Vec<String> {
             Key::Config | Key::AdminTokenFile => {}
             // Shown as none where there is none, which is not how that is typed.
             Key::JwtSecretFile | Key::JwtPublicKeyFile | Key::JwtJwksFile => {}
+            Key::TlsCertFile | Key::TlsKeyFile => {}
             Key::JwtAudience | Key::JwtIssuer | Key::RequireClaim => {}
             Key::AllowOrigin => {
                 let allowed = &config.gate.allowed_origins;
