@@ -1,6 +1,6 @@
 //! Whose a connection is that a proxy brings: `X-Forwarded-For`, `Forwarded` and the PROXY protocol,
 //! from proxies that are trusted and from those who only pretend.
-//! Not real proxies: HAProxy is asked in `tests/clients`.
+//! Not a real proxy: nginx is in `tests/proxy`.
 
 mod harness;
 

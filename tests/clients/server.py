@@ -8,7 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 
-START_LINE = re.compile(r"listens on (\S+:\d+); admin on (\S+:\d+);")
+START_LINE = re.compile(r"listens on ([0-9.]+:\d+)[^;]*; admin on (\S+:\d+);")
 START_LIMIT = 10.0
 EXIT_LIMIT = 15.0
 
