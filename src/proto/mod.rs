@@ -22,6 +22,7 @@ mod http;
 mod message;
 mod peer;
 mod proxy;
+pub mod tls;
 mod upgrade;
 
 pub(crate) use self::decoder::{Incoming, Input, Partial, Tools, decode};
