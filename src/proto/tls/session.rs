@@ -1,0 +1,261 @@
+//! One connection's TLS: ciphertext in, plaintext out, and the other way round.
+//! Not for sockets or queues, nor for time: the caller has those, and holds what is not a whole
+//! record yet.
+
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+
+use super::Failure;
+use super::record::{HANDSHAKE, HEADER, record_length};
+use super::shaking::{Handshake, Shaking, Step};
+use super::traffic::Traffic;
+
+/// Where a connection's TLS is in its life.
+#[derive(Default)]
+pub struct Session(Stage);
+
+#[derive(Default)]
+enum Stage {
+    /// No whole record has come.
+    #[default]
+    Fresh,
+    Shaking(Box<Shaking>),
+    Open(Box<Traffic>),
+    /// Nothing more is sealed or opened: all is said, or it has failed.
+    Over,
+}
+
+/// What ends the stream of what a peer sends.
+#[derive(Debug, PartialEq)]
+pub enum End {
+    /// It has said that nothing more will come.
+    Closed,
+    /// It speaks HTTP and no TLS.
+    PlainHttp,
+    /// It has failed; the alert that says so is among what is to be sent.
+    Failed(Failure),
+}
+
+/// What received bytes came to.
+#[derive(Debug, Default)]
+pub struct Unsealed {
+    /// Plaintext of records that had begun to come before.
+    pub first: Vec<u8>,
+    /// Where the plaintext behind it stands in the bytes that were given.
+    pub plain: Range<usize>,
+    /// To be sent, ahead of anything that is sealed from now on.
+    pub wire: Vec<u8>,
+    /// Records that rustls was given.
+    pub steps: u32,
+    /// The handshake is done.
+    pub handshake: Option<Handshake>,
+    /// Nothing more will come; what is behind it was not looked at.
+    pub end: Option<End>,
+}
+
+impl Session {
+    /// True until the handshake is done or has failed: nothing can be sealed yet.
+    pub fn is_shaking(&self) -> bool {
+        matches!(self.0, Stage::Fresh | Stage::Shaking(_))
+    }
+
+    /// True if data can be sealed.
+    pub fn is_open(&self) -> bool {
+        matches!(self.0, Stage::Open(_))
+    }
+
+    /// True once data has been sealed.
+    pub fn has_spoken(&self) -> bool {
+        matches!(&self.0, Stage::Open(traffic) if traffic.has_spoken)
+    }
+
+    /// Takes in ciphertext. Plaintext stands where it came from; what is not a whole record is moved
+    /// to `held` and is to be given again. `config` is asked for when the handshake begins.
+    pub fn unseal(
+        &mut self,
+        held: &mut Vec<u8>,
+        bytes: &mut [u8],
+        config: impl Fn() -> Arc<ServerConfig>,
+    ) -> Unsealed {
+        let mut out = Unsealed::default();
+        let mut at = 0;
+        while self.is_shaking() && out.end.is_none() {
+            match self.shake(held, bytes, &mut at, &mut out, &config) {
+                Ok(true) => {}
+                Ok(false) => return out,
+                Err(failure) => {
+                    if !matches!(failure, Failure::Handshake(_)) {
+                        out.wire.extend(failure.plain_alert());
+                    }
+                    out.end = Some(End::Failed(failure));
+                }
+            }
+        }
+        if let Stage::Open(traffic) = &mut self.0 {
+            if let Err(failure) = open(traffic, held, bytes, at, &mut out) {
+                out.end = Some(End::Failed(failure));
+            }
+            if let Some(End::Failed(failure)) = &out.end
+                && let Some(alert) = failure.alert()
+            {
+                // Without it the peer is told nothing, and sees the connection end all the same.
+                let _ = traffic.seal_alert(alert, &mut out.wire);
+            }
+        }
+        if matches!(out.end, Some(End::Failed(_) | End::PlainHttp)) {
+            self.0 = Stage::Over;
+        }
+        if out.end.is_some() {
+            *held = Vec::new();
+        }
+        out
+    }
+
+    /// Gives rustls one record more. False if it has not all come.
+    fn shake(
+        &mut self,
+        held: &mut Vec<u8>,
+        bytes: &[u8],
+        at: &mut usize,
+        out: &mut Unsealed,
+        config: impl Fn() -> Arc<ServerConfig>,
+    ) -> Result<bool, Failure> {
+        let begin = match &self.0 {
+            Stage::Shaking(shaking) => shaking.seen(),
+            _ => match held.first().or(bytes.first()) {
+                None => return Ok(false),
+                Some(&HANDSHAKE) => 0,
+                Some(first) if first.is_ascii_uppercase() => {
+                    out.end = Some(End::PlainHttp);
+                    return Ok(true);
+                }
+                Some(_) => return Err(Failure::NotTls),
+            },
+        };
+        let Some(end) = complete(held, begin, bytes, at)? else { return Ok(false) };
+        let shaking = match mem::take(&mut self.0) {
+            Stage::Shaking(shaking) => shaking,
+            _ => Box::new(Shaking::new(config())?),
+        };
+        out.steps = out.steps.saturating_add(1);
+        let (rest, step) = shaking.step(held, end, &mut out.wire)?;
+        match step {
+            Step::Waiting => self.0 = rest.map_or(Stage::Over, Stage::Shaking),
+            Step::Closed => {
+                self.0 = Stage::Over;
+                out.end = Some(End::Closed);
+            }
+            Step::Done(traffic, handshake) => {
+                self.0 = Stage::Open(traffic);
+                out.handshake = Some(handshake);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Seals data behind what `out` holds, as records that must be sent in this order.
+    ///
+    /// # Errors
+    /// The key is used up, or there is none.
+    pub fn seal<'a>(
+        &mut self,
+        parts: impl IntoIterator<Item = &'a [u8]>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        match &mut self.0 {
+            Stage::Open(traffic) => traffic.seal(parts, out),
+            _ => Err(Failure::Internal("no key to seal with")),
+        }
+    }
+
+    /// Says that nothing more will come, behind what `out` holds; then nothing more does. The keys
+    /// are let go.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Stage::Open(traffic) = &mut self.0 {
+            // Where it can't be sealed the peer sees the end of the stream alone.
+            let _ = traffic.seal_close_notify(out);
+        }
+        self.0 = Stage::Over;
+    }
+
+    /// Tells the peer of a failure of ours, behind what `out` holds; then nothing more.
+    pub fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
+        if let (Stage::Open(traffic), Some(alert)) = (&mut self.0, failure.alert()) {
+            let _ = traffic.seal_alert(alert, out);
+        }
+        self.0 = Stage::Over;
+    }
+
+    #[cfg(test)]
+    pub(super) fn traffic(&mut self) -> &mut Traffic {
+        match &mut self.0 {
+            Stage::Open(traffic) => traffic,
+            _ => panic!("the handshake is not done"),
+        }
+    }
+}
+
+/// Moves bytes from `bytes` to `held` until the record that begins there at `begin` is whole; where
+/// it ends then.
+fn complete(
+    held: &mut Vec<u8>,
+    begin: usize,
+    bytes: &[u8],
+    at: &mut usize,
+) -> Result<Option<usize>, Failure> {
+    loop {
+        let length = record_length(held.get(begin..).unwrap_or_default())?;
+        let end = begin.saturating_add(length.unwrap_or(HEADER));
+        let missing = end.saturating_sub(held.len());
+        if length.is_some() && missing == 0 {
+            return Ok(Some(end));
+        }
+        let rest = bytes.get(*at..).unwrap_or_default();
+        let now = rest.get(..missing).unwrap_or(rest);
+        if now.is_empty() {
+            return Ok(None);
+        }
+        held.extend_from_slice(now);
+        *at = at.saturating_add(now.len());
+    }
+}
+
+/// Opens what is held and, once the record that ended it is whole, what came behind it.
+fn open(
+    traffic: &mut Traffic,
+    held: &mut Vec<u8>,
+    bytes: &mut [u8],
+    mut at: usize,
+    out: &mut Unsealed,
+) -> Result<(), Failure> {
+    if !held.is_empty() {
+        let mut begin = 0;
+        while begin < held.len() {
+            match complete(held, begin, bytes, &mut at)? {
+                Some(end) => begin = end,
+                None => break,
+            }
+        }
+        let run = traffic.open(held);
+        let rest = held.split_off(run.taken.min(held.len()));
+        out.first = mem::replace(held, rest);
+        out.first.truncate(run.plain);
+        out.end = run.end;
+        if out.end.is_some() {
+            return Ok(());
+        }
+    }
+    let rest = bytes.get_mut(at..).unwrap_or_default();
+    let run = traffic.open(rest);
+    out.plain = at..at.saturating_add(run.plain);
+    out.end = run.end;
+    let unfinished = rest.get(run.taken..).unwrap_or_default();
+    if !unfinished.is_empty() {
+        held.reserve_exact(unfinished.len());
+        held.extend_from_slice(unfinished);
+    }
+    Ok(())
+}
