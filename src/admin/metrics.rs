@@ -15,6 +15,7 @@ use super::upkeep::{self, Upkeep};
 use crate::conn::deadline::Deadline;
 use crate::conn::reason::{CloseReason, RefusedReason};
 use crate::io::memory;
+use crate::proto::tls::Handshake;
 use crate::reactor::arrivals::{Arrivals, ProxySource};
 use crate::reactor::shard::{CloseCodes, Counter, Gauge, Histogram, PauseCause, Phase, Shard};
 
@@ -136,6 +137,21 @@ impl Sums<'_, '_> {
         Ok(())
     }
 
+    fn tls_handshakes(&mut self) -> fmt::Result {
+        let help = "TLS handshakes that ended, by how, and the version that was agreed on.";
+        let name = "ws_tls_handshakes";
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        let ended_well = Handshake::ALL.map(|one| (one.labels(), one.index()));
+        for ((result, version), index) in ended_well {
+            let sum: u64 = self.shards.iter().map(|s| s.tls_handshakes[index].get()).sum();
+            let labels = [("result", result), ("version", version)];
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&sum, None)?;
+        }
+        let sum: u64 = self.shards.iter().map(|s| s.tls_handshakes_failed.get()).sum();
+        let labels = [("result", "failed"), ("version", "unknown")];
+        metric.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&sum, None)
+    }
+
     fn histogram(&mut self, name: &str, help: &str, of: fn(&Shard) -> &Histogram) -> fmt::Result {
         let held = self.shards.iter().map(|shard| of(shard).snapshot()).reduce(|mut sum, one| {
             sum.merge(&one);
@@ -179,6 +195,7 @@ fn connections(sums: &mut Sums<'_, '_>) -> fmt::Result {
         &RefusedReason::ALL.map(RefusedReason::as_str),
         |s, i| s.refused[i].get(),
     )?;
+    sums.tls_handshakes()?;
     sums.family(
         ("ws_connections_closed", "reason"),
         "Connections that ended, by reason.",

@@ -92,6 +92,12 @@ impl Conn {
             let allowed = limits.message.and(ticks_earned(partial.arrived()));
             earliest.consider(active.message_since.plus(allowed), Deadline::Message);
         }
+        if let Some(active) = &self.active
+            && !active.record.is_empty()
+        {
+            let allowed = limits.message.and(ticks_earned(active.record.len()));
+            earliest.consider(active.record_since.plus(allowed), Deadline::Message);
+        }
     }
 
     fn heartbeat_deadline(&self, limits: &Limits, earliest: &mut Earliest) {

@@ -91,10 +91,12 @@ impl Conn {
         self.has(flag::SENT_DATA)
     }
 
-    /// A ping has left: notes whether data stands before it that the peer's kernel has not taken.
-    pub fn ping_left_behind(&mut self, acknowledged: Acknowledged) {
+    /// A ping has left, with `overhead` bytes around it on the wire: notes whether data stands before
+    /// it that the peer's kernel has not taken.
+    pub fn ping_left_behind(&mut self, acknowledged: Acknowledged, overhead: u64) {
         let position = self.bytes_sent;
-        if position.saturating_sub(acknowledged.bytes) > CONTROL_SLACK {
+        let slack = CONTROL_SLACK.saturating_add(overhead);
+        if position.saturating_sub(acknowledged.bytes) > slack {
             self.wake().behind = Some(Behind { position, acknowledged: acknowledged.bytes });
         } else {
             self.flags &= !flag::SENT_DATA;
@@ -171,7 +173,7 @@ mod tests {
         conn.ping_queued();
         conn.sent(sent, 0);
         assert!(conn.control_is_out(Tick(100), 1_000_000, &limits));
-        conn.ping_left_behind(at(acknowledged, 0));
+        conn.ping_left_behind(at(acknowledged, 0), 0);
         (conn, limits)
     }
 

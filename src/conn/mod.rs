@@ -35,8 +35,10 @@ mod limits;
 mod outbox;
 mod pause;
 pub mod reason;
+mod record;
 mod spread;
 mod tick;
+mod wire;
 
 pub use self::armed::Armed;
 pub use self::bucket::{Bucket, Pace};
@@ -140,6 +142,11 @@ pub struct Active {
     message_since: Tick,
     /// Received but not decoded, because reading is paused; or an unfinished request head.
     pub held: Vec<u8>,
+    /// The front of a TLS record whose rest has not come; while a handshake is under way, all that
+    /// rustls may still need.
+    record: Vec<u8>,
+    /// When it began to come.
+    record_since: Tick,
     /// What is unsent.
     pub outbox: Outbox,
     /// Bytes charged to the inbox budget for this connection.
@@ -317,6 +324,7 @@ impl Conn {
     pub fn forget_unfinished(&mut self) {
         if let Some(active) = &mut self.active {
             active.held = Vec::new();
+            active.record = Vec::new();
             active.partial = None;
         }
     }
@@ -333,7 +341,8 @@ impl Conn {
     pub fn inbox_bytes(&self) -> usize {
         self.active.as_ref().map_or(0, |active| {
             let partial = active.partial.as_ref().map_or(0, |partial| partial.held());
-            active.held.capacity().saturating_add(partial)
+            let record = active.record.capacity();
+            active.held.capacity().saturating_add(record).saturating_add(partial)
         })
     }
 
@@ -456,6 +465,7 @@ impl Active {
     fn is_idle(&self) -> bool {
         self.partial.is_none()
             && self.held.is_empty()
+            && self.record.is_empty()
             && self.outbox.is_empty()
             && !self.outbox.sending
             && self.close_due.is_none()

@@ -11,6 +11,7 @@ use std::io::IoSlice;
 use super::budget::Budget;
 use super::frame::Frame;
 use super::tick::Tick;
+use super::wire::Wire;
 use crate::mutation::{self, Mutation};
 
 /// Pongs waiting for a frame boundary take at most this many bytes; older ones than that need not
@@ -48,7 +49,9 @@ pub struct Outbox {
     control: Vec<u8>,
     control_sent: usize,
     control_since: Tick,
-    /// Unsent bytes in both lanes.
+    /// What is sealed already, ahead of both lanes; only under TLS.
+    wire: Option<Box<Wire>>,
+    /// Unsent bytes in all lanes.
     bytes: usize,
     /// A send is under way in the driver; nothing may be handed over until it completes.
     pub sending: bool,
@@ -64,7 +67,8 @@ impl Outbox {
     /// is partly written is held whole.
     pub fn held(&self) -> usize {
         let places = self.queue.len().saturating_mul(BOOKKEEPING);
-        self.bytes.saturating_add(self.front_sent).saturating_add(places)
+        let sealed = self.wire.as_ref().map_or(0, |wire| wire.sent());
+        self.bytes.saturating_add(self.front_sent).saturating_add(sealed).saturating_add(places)
     }
 
     /// True if nothing is unsent.
@@ -76,10 +80,8 @@ impl Outbox {
     pub fn oldest(&self) -> Option<Tick> {
         let data = self.queue.front().map(|queued| queued.since);
         let control = (!self.control.is_empty()).then_some(self.control_since);
-        match (data, control) {
-            (Some(a), Some(b)) => Some(a.earlier(b)),
-            (a, b) => a.or(b),
-        }
+        let sealed = self.wire.as_ref().map(|wire| wire.since);
+        [data, control, sealed].into_iter().flatten().reduce(Tick::earlier)
     }
 
     /// Queues a frame behind all others.
@@ -109,7 +111,46 @@ impl Outbox {
 
     /// True if no control frame is unsent.
     pub fn control_is_out(&self) -> bool {
-        self.control.is_empty() && self.queue.iter().all(|queued| queued.is_data)
+        self.wire.as_ref().is_none_or(|wire| !wire.has_control)
+            && self.control.is_empty()
+            && self.queue.iter().all(|queued| queued.is_data)
+    }
+
+    /// Puts sealed bytes behind those there are, ahead of all that is not sealed; `messages` count
+    /// as sent once they are.
+    pub fn push_wire(
+        &mut self,
+        bytes: &[u8],
+        messages: u32,
+        has_control: bool,
+        now: Tick,
+        budget: &Budget,
+    ) {
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        let wire = self.wire.get_or_insert_with(|| Box::new(Wire::new(now)));
+        wire.push(bytes, messages, has_control, budget);
+    }
+
+    /// Sealed bytes that are to be sent next.
+    pub fn wire(&self) -> &[u8] {
+        self.wire.as_ref().map_or(&[], |wire| wire.unsent())
+    }
+
+    /// Removes the first `n` bytes of those that are not sealed, which are now. How many data frames
+    /// that completed.
+    pub fn sealed(&mut self, n: usize, budget: &Budget) -> u32 {
+        self.bytes = self.bytes.saturating_sub(n);
+        let mut messages = 0;
+        self.take_plain(n, budget, &mut messages);
+        messages
+    }
+
+    /// Forgets what is not sealed: there is no key any more.
+    pub fn keep_only_wire(&mut self, budget: &Budget) {
+        let wire = self.wire.take();
+        self.clear(budget);
+        self.bytes = wire.as_ref().map_or(0, |wire| wire.unsent().len());
+        self.wire = wire;
     }
 
     /// Puts a ping or pong into the control lane; the oldest pongs make room for a new one.
@@ -161,7 +202,7 @@ impl Outbox {
         }
     }
 
-    /// The next bytes to write, in order, as far as `parts` has room.
+    /// The next bytes to write that are not sealed, in order, as far as `parts` has room.
     pub fn parts<'a>(&'a self, parts: &mut Vec<IoSlice<'a>>, room: usize) {
         let mut frames = self.queue.iter();
         if self.front_sent > 0
@@ -182,16 +223,27 @@ impl Outbox {
     pub fn taken(&mut self, mut n: usize, budget: &Budget) -> u32 {
         let mut messages = 0;
         self.bytes = self.bytes.saturating_sub(n);
+        if let Some(wire) = &mut self.wire {
+            let Some((more, whole)) = wire.taken(n) else { return 0 };
+            wire.release(budget);
+            self.wire = None;
+            messages = whole;
+            n = more;
+        }
+        self.take_plain(n, budget, &mut messages);
+        messages
+    }
+
+    fn take_plain(&mut self, mut n: usize, budget: &Budget, messages: &mut u32) {
         if self.front_sent > 0 {
-            n = self.take_front(n, budget, &mut messages);
+            n = self.take_front(n, budget, messages);
         }
         if self.front_sent == 0 {
             n = self.take_control(n);
         }
         while n > 0 && !self.queue.is_empty() {
-            n = self.take_front(n, budget, &mut messages);
+            n = self.take_front(n, budget, messages);
         }
-        messages
     }
 
     /// Takes up to `n` bytes of the first frame; what is left of `n`.
@@ -261,6 +313,9 @@ impl Outbox {
 
     /// Forgets everything: the connection is gone.
     pub fn clear(&mut self, budget: &Budget) {
+        if let Some(wire) = &self.wire {
+            wire.release(budget);
+        }
         for queued in self.queue.drain(..) {
             queued.release(budget);
         }

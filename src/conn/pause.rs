@@ -52,6 +52,7 @@ impl Conn {
         }
         let stood_still = now.since(active.paused_at);
         active.message_since = active.message_since.plus(stood_still);
+        active.record_since = active.record_since.plus(stood_still);
         self.last_received = self.last_received.plus(stood_still);
         self.last_data = self.last_data.plus(stood_still);
         if self.flags & flag::PING_QUEUED == 0 {

@@ -60,6 +60,8 @@ pub enum CloseReason {
     DrainDropped,
     /// Its user opened another connection in its place.
     Replaced,
+    /// TLS failed: the handshake came to nothing, a record was bad, or the peer says it has failed.
+    TlsError,
     /// There was no room or no will for it; refused before a request was read.
     Refused,
 }
@@ -69,7 +71,7 @@ impl CloseReason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::PeerClosed,
         Self::PeerGone,
         Self::PeerReset,
@@ -95,6 +97,7 @@ impl CloseReason {
         Self::Draining,
         Self::DrainDropped,
         Self::Replaced,
+        Self::TlsError,
         Self::Refused,
     ];
 
@@ -133,6 +136,7 @@ impl CloseReason {
             Self::Draining => "draining",
             Self::DrainDropped => "drain_dropped",
             Self::Replaced => "replaced",
+            Self::TlsError => "tls_error",
             Self::Refused => "refused",
         }
     }
@@ -166,6 +170,7 @@ impl CloseReason {
             | Self::OutboxFull
             | Self::OutboxShed
             | Self::DrainDropped
+            | Self::TlsError
             | Self::Refused => None,
         }
     }
@@ -199,6 +204,7 @@ impl CloseReason {
             Self::Draining => "the server is going away",
             Self::DrainDropped => "the server went away",
             Self::Replaced => "another connection of this user took its place",
+            Self::TlsError => "TLS failed",
             Self::Refused => "the server takes no connections now",
         }
     }
@@ -261,6 +267,8 @@ pub enum RefusedReason {
     UserFull,
     /// A trusted proxy began its connection without a good PROXY header.
     BadProxyHeader,
+    /// The peer speaks HTTP without TLS on a port that speaks TLS.
+    PlainHttp,
     /// The page's origin may not connect, or the request says none although one is required.
     OriginRefused,
     /// The request shows no token.
@@ -278,7 +286,7 @@ impl RefusedReason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Full,
         Self::Draining,
         Self::BadRequest,
@@ -294,6 +302,7 @@ impl RefusedReason {
         Self::ConnectRate,
         Self::UserFull,
         Self::BadProxyHeader,
+        Self::PlainHttp,
         Self::OriginRefused,
         Self::TokenMissing,
         Self::TokenRefused,
@@ -326,6 +335,7 @@ impl RefusedReason {
             Self::ConnectRate => "connect_rate",
             Self::UserFull => "user_full",
             Self::BadProxyHeader => "bad_proxy_header",
+            Self::PlainHttp => "plain_http",
             Self::OriginRefused => "origin_refused",
             Self::TokenMissing => "token_missing",
             Self::TokenRefused => "token_refused",
@@ -342,7 +352,7 @@ impl RefusedReason {
             // What is one client's doing and not the server's state is not 5xx: balancers count those,
             // and would take a server away for one client's greed.
             Self::AddressFull | Self::AddressRate | Self::UserFull => 429,
-            Self::BadRequest | Self::BadProxyHeader => 400,
+            Self::BadRequest | Self::BadProxyHeader | Self::PlainHttp => 400,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::WrongVersion => 426,

@@ -32,7 +32,7 @@ impl Core {
         if let Err(refusal) = verdict {
             self.shared.leave();
             if self.surplus >= SURPLUS {
-                self.refuse_at_once(refusal);
+                self.refuse_at_once(peer, refusal);
                 return;
             }
             self.surplus += 1;
@@ -41,6 +41,7 @@ impl Core {
         let guest = verdict.unwrap_or_else(told);
         let token = self.slots.insert(Conn::new(peer, self.now.tick, is_surplus));
         self.guests.seat(token.index, guest);
+        self.begin_tls(token, peer);
         if let Err(error) = self.driver.adopt(token) {
             log::error!("a connection from {peer} can't be watched: {error}");
             self.doom(token, CloseReason::Refused);
@@ -49,9 +50,12 @@ impl Core {
         self.arm(token);
     }
 
-    fn refuse_at_once(&mut self, refusal: Refusal) {
+    fn refuse_at_once(&mut self, peer: Peer, refusal: Refusal) {
         let mut bytes = Vec::new();
-        self.answer_to(refusal).write(&mut bytes, false);
+        // Who speaks TLS can't be told before a handshake, for which there is no room.
+        if !self.speaks_tls(peer) {
+            self.answer_to(refusal).write(&mut bytes, false);
+        }
         self.driver.refuse(&bytes);
         self.count_refused(refusal.reason);
     }

@@ -268,7 +268,7 @@ impl Reactor {
                     core.slots.get(token).is_some_and(|conn| conn.phase() == Phase::Handshake);
                 let rest = bytes.get_mut(length..).unwrap_or_default();
                 if is_wanted && !rest.is_empty() {
-                    self.digest(token, rest);
+                    self.take_bytes(token, rest);
                 }
             }
         }

@@ -100,6 +100,7 @@ impl Core {
 
     /// Nothing more will come from the peer.
     pub fn ended(&mut self, token: Token, ending: Ending) {
+        let has_request = self.has_request(token) && !self.is_mute(token);
         let Some(conn) = self.slots.get(token) else { return };
         conn.peer_is_done();
         let reason = conn.reason();
@@ -115,7 +116,7 @@ impl Core {
                 self.output.mark(token, &mut conn.output);
             }
             // Who sent the half of a request may still read why it came to nothing.
-            (Ending::Finished, Phase::Handshake) if conn.totals().bytes_received > 0 => {
+            (Ending::Finished, Phase::Handshake) if has_request => {
                 let answer =
                     Answer::new(StatusCode::BAD_REQUEST, "the request ended in its middle");
                 self.refuse(token, RefusedReason::BadRequest, &answer, false);
@@ -188,6 +189,7 @@ impl Reactor {
             core.unaccount(token.index, &mut conn);
             core.depart(token, &conn);
             core.expiries.remove(&token.index);
+            core.tls.forget(token.index);
             if conn.is_surplus() {
                 core.surplus -= 1;
             } else {

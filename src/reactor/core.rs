@@ -13,6 +13,7 @@ use super::ranks::Ranks;
 use super::shard::{Phase as BudgetedPhase, Shard};
 use super::shared::Shared;
 use super::slots::Slots;
+use super::tls::Sessions;
 use super::wheel::Wheel;
 use crate::conn::{CloseReason, Conn, Limits, Spread, Tick};
 use crate::gate::{Admission, Gate};
@@ -41,6 +42,8 @@ pub(super) struct Core {
     pub admission: Arc<Admission>,
     /// What connections have to do with it.
     pub guests: Guests,
+    /// The TLS of connections.
+    pub tls: Sessions,
     /// When the tokens of connections expire, by slot; empty while none are asked for.
     pub expiries: BTreeMap<u32, Tick>,
     pub shared: Arc<Shared>,
@@ -107,6 +110,7 @@ impl Core {
             gate: Arc::clone(&shared.gate),
             admission: Arc::clone(&shared.admission),
             guests: Guests::default(),
+            tls: Sessions::default(),
             expiries: BTreeMap::new(),
             shared,
             shard,
@@ -137,6 +141,7 @@ impl Core {
     pub fn has_work(&self) -> bool {
         self.has_mail
             || self.output.len() > 0
+            || self.tls.has_waiting()
             || !self.drained_outboxes.is_empty()
             || (!self.waiting.is_empty() && !self.shared.mailboxes.any_is_full())
     }

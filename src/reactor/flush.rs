@@ -10,6 +10,7 @@ use super::output::{Kept, Touched};
 use crate::conn::{CloseReason, Conn, Frame, NOWHERE, Pause, Phase};
 use crate::io::{Sending, Token};
 use crate::mutation::{self, Mutation};
+use crate::proto::tls::RECORD_OVERHEAD;
 use crate::proto::walk_frames;
 
 /// Slices in one vectored write; far below the kernel's 1,024 (`IOV_MAX`).
@@ -46,10 +47,12 @@ impl Core {
         let has_backlog = conn.active().is_some_and(|active| !active.outbox.is_empty());
         if has_backlog {
             self.send_backlog(chain.token);
-        } else if chain.bytes > 0 {
-            self.write_chain(&chain);
-        } else {
+        } else if chain.bytes == 0 {
             self.after_sending(chain.token);
+        } else if self.tls.has(chain.token.index) {
+            self.write_sealed(&chain);
+        } else {
+            self.write_chain(&chain);
         }
     }
 
@@ -80,22 +83,26 @@ impl Core {
             self.after_sending(chain.token);
             return;
         }
-        self.keep_unsent(chain, sent);
+        let is_answered = sent > 0 || self.has_answered(chain.token);
+        let kept = self.keep_rest(chain, sent, is_answered);
+        let whole = chain.messages.saturating_sub(kept);
+        self.shard.messages_sent.add(u64::from(whole));
         if let Some(conn) = self.slots.get(chain.token) {
+            conn.sent(sent, whole);
             conn.wake().outbox.sending = outcome == Sending::Pending;
         }
         self.send_backlog(chain.token);
     }
 
-    /// Moves the unsent part of a chain into the connection's outbox, frame by frame.
-    fn keep_unsent(&mut self, chain: &Touched, sent: usize) {
+    /// Moves a chain but for its first `gone` bytes into the connection's outbox, frame by frame. How
+    /// many messages that were.
+    pub fn keep_rest(&mut self, chain: &Touched, gone: usize, is_answered: bool) -> u32 {
         let Core { output, slots, now, shared, .. } = self;
-        let Some(conn) = slots.get(chain.token) else { return };
+        let Some(conn) = slots.get(chain.token) else { return 0 };
         let budget = &shared.outbox_budget;
         let mut kept = 0;
-        let is_answered = sent > 0 || conn.totals().bytes_sent > 0;
         let outbox = &mut conn.wake().outbox;
-        for (piece, gone) in output.unsent(chain, sent) {
+        for (piece, gone) in output.unsent(chain, gone) {
             match piece {
                 Kept::Shared(frame) => {
                     outbox.push_rest(frame.clone(), gone, true, now.tick, budget);
@@ -110,13 +117,14 @@ impl Core {
                 }
             }
         }
-        let whole = chain.messages.saturating_sub(kept);
-        conn.sent(sent, whole);
-        self.shard.messages_sent.add(u64::from(whole));
+        kept
     }
 
     /// Sends what is in the outbox until the kernel takes no more.
     pub fn send_backlog(&mut self, token: Token) {
+        if self.tls.has(token.index) {
+            return self.send_sealed_backlog(token);
+        }
         loop {
             let Core { driver, slots, shared, shard, .. } = self;
             let Some(conn) = slots.get(token) else { return };
@@ -164,7 +172,7 @@ impl Core {
     }
 
     /// What follows when bytes have left: a ping counts, a close is completed, reading goes on.
-    fn after_sending(&mut self, token: Token) {
+    pub fn after_sending(&mut self, token: Token) {
         let Some(conn) = self.slots.get(token) else { return };
         let unsent = conn.active().map_or(0, |active| active.outbox.bytes());
         // Asked for in this order, since a long queue is walked for the answer.
@@ -198,6 +206,9 @@ impl Core {
     /// The last byte is with the kernel: shut our side, and go once the peer has done so too and
     /// has taken what it was sent. If it never does, the close deadline sees to it.
     fn linger(&mut self, token: Token) {
+        if self.tls.is_open(token.index) {
+            return self.say_goodbye(token);
+        }
         let Some(conn) = self.slots.get(token) else { return };
         let reason = conn.reason().unwrap_or(CloseReason::PeerGone);
         if conn.shut() {
@@ -211,11 +222,12 @@ impl Core {
     /// Notes how far the peer's kernel has come when a ping leaves behind data that may still be
     /// on its way: only then can silence mean slowness. An idle peer costs no system call.
     fn remember_acknowledged(&mut self, token: Token) {
+        let overhead = if self.tls.has(token.index) { RECORD_OVERHEAD } else { 0 };
         let Some(conn) = self.slots.get(token) else { return };
         if conn.has_sent_data()
             && let Some(acknowledged) = self.driver.acknowledged(token)
         {
-            conn.ping_left_behind(acknowledged);
+            conn.ping_left_behind(acknowledged, overhead);
         }
     }
 }
@@ -223,7 +235,7 @@ impl Core {
 impl Conn {
     /// Nothing beyond the message that was just sent is going on.
     #[inline]
-    fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         self.is_resting() && self.phase() == Phase::Open && !self.has_ping_queued()
     }
 }

@@ -173,12 +173,20 @@ impl Core {
     }
 
     fn reject(&mut self, token: Token, reject: &Reject) {
+        let (has_answered, is_sealed) = (self.has_answered(token), self.tls.has(token.index));
         let Some(conn) = self.slots.get(token) else { return };
-        let has_unsent = conn.active().is_some_and(|active| !active.outbox.is_empty());
-        if conn.totals().bytes_sent > 0 || has_unsent {
-            // The handler sent so much that the 101 has left already.
-            self.doom(token, CloseReason::HandshakeRefused);
-            return;
+        let unsent = conn.active().map(|active| &mut active.outbox);
+        match unsent.filter(|outbox| !outbox.is_empty()) {
+            // What stands before the 101 is of the TLS handshake.
+            Some(outbox) if is_sealed && !has_answered => {
+                outbox.keep_only_wire(&self.shared.outbox_budget);
+            }
+            None if !has_answered => {}
+            _ => {
+                // The handler sent so much that the 101 has left already.
+                self.doom(token, CloseReason::HandshakeRefused);
+                return;
+            }
         }
         // Takes the 101 back.
         self.output.take(conn.output as usize);
@@ -195,12 +203,17 @@ impl Core {
         without_body: bool,
     ) {
         self.count_refused(reason);
-        self.queue_fixed(token, |out| answer.write(out, without_body));
         let why = match reason {
             RefusedReason::HandshakeTimeout => CloseReason::HandshakeTimeout,
             reason if reason.is_for_want_of_room() => CloseReason::Refused,
             _ => CloseReason::HandshakeRefused,
         };
+        if self.is_mute(token) {
+            // It can't be told before the TLS handshake is done.
+            self.doom_now(token, why);
+            return;
+        }
+        self.queue_fixed(token, |out| answer.write(out, without_body));
         self.linger_for(token, why);
     }
 

@@ -27,9 +27,11 @@ mod output;
 mod pressure;
 mod ranks;
 mod receive;
+mod seal;
 pub mod shard;
 mod shared;
 mod slots;
+mod tls;
 mod wheel;
 
 use std::io;
@@ -133,6 +135,7 @@ impl Reactor {
         self.core.driver.wait(timeout.map(Duration::from_micros))?;
         self.read_clock(timeout);
         self.resume_waiting();
+        self.resume_handshakes();
         self.receive();
         self.read_mail();
         self.expire();

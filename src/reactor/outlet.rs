@@ -132,9 +132,9 @@ impl Core {
 
     /// Queues a ping or pong ahead of data.
     pub fn queue_control(&mut self, token: Token, frame: &[u8]) {
+        let is_answered = self.has_answered(token);
         let Core { slots, output, now, shared, .. } = self;
         let Some(conn) = slots.get(token) else { return };
-        let is_answered = conn.totals().bytes_sent > 0;
         match conn.active() {
             Some(active) if !active.outbox.is_empty() => {
                 if is_answered {

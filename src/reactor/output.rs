@@ -66,6 +66,17 @@ pub enum Kept<'a> {
     Shared(&'a Frame),
 }
 
+impl<'a> Kept<'a> {
+    /// Its bytes but for the first `gone`.
+    pub fn after(&self, gone: usize) -> &'a [u8] {
+        let bytes = match self {
+            Kept::Frames(bytes) | Kept::Fixed(bytes) => bytes,
+            Kept::Shared(frame) => &frame.bytes()[..],
+        };
+        bytes.get(gone..).unwrap_or_default()
+    }
+}
+
 /// One turn's output. Its vectors keep their room from turn to turn.
 pub struct Output {
     arena: Vec<u8>,

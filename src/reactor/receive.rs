@@ -26,7 +26,7 @@ impl Reactor {
             if is_new && core.guests.get(token.index).introduction == Introduction::Header {
                 self.introduce(token, chunk.bytes());
             } else {
-                self.digest(token, chunk.bytes());
+                self.take_bytes(token, chunk.bytes());
             }
         }
         self.core.driver.recycle(chunk);

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::arrivals::Arrivals;
 use crate::conn::deadline::Deadline;
 use crate::conn::reason::{CloseReason, RefusedReason};
+use crate::proto::tls::Handshake;
 
 pub use super::meters::{Counter, Gauge, Histogram, HistogramSnapshot};
 
@@ -86,13 +87,16 @@ pub enum Phase {
     Mailbox,
     /// Acting on expired deadlines.
     Deadlines,
+    /// Shaking hands under TLS.
+    TlsHandshakes,
 }
 
 impl Phase {
     /// How many budgeted phases there are.
     pub const COUNT: usize = Self::ALL.len();
     /// Every budgeted phase, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 4] = [Self::Accept, Self::Receive, Self::Mailbox, Self::Deadlines];
+    pub const ALL: [Self; 5] =
+        [Self::Accept, Self::Receive, Self::Mailbox, Self::Deadlines, Self::TlsHandshakes];
 
     /// The place of this phase in an array of [`COUNT`](Self::COUNT) elements.
     #[must_use]
@@ -108,6 +112,7 @@ impl Phase {
             Self::Receive => "receive",
             Self::Mailbox => "mailbox",
             Self::Deadlines => "deadlines",
+            Self::TlsHandshakes => "tls_handshakes",
         }
     }
 }
@@ -200,6 +205,10 @@ pub struct Shard {
     pub refused: [Counter; RefusedReason::COUNT],
     /// Addresses, users and proxied connections.
     pub arrivals: Arrivals,
+    /// TLS handshakes that ended well, by [`Handshake::index`].
+    pub tls_handshakes: [Counter; Handshake::COUNT],
+    /// TLS handshakes that failed.
+    pub tls_handshakes_failed: Counter,
     /// Connections ended, by [`CloseReason::index`].
     pub closed: [Counter; CloseReason::COUNT],
     /// Connections ended, by close code; written through [`close_code`](Self::close_code).
@@ -276,6 +285,8 @@ impl Shard {
             accepted: Counter::new(),
             refused: [const { Counter::new() }; RefusedReason::COUNT],
             arrivals: Arrivals::new(),
+            tls_handshakes: [const { Counter::new() }; Handshake::COUNT],
+            tls_handshakes_failed: Counter::new(),
             closed: [const { Counter::new() }; CloseReason::COUNT],
             close_codes: CloseCodes::new(),
             pings_sent: Counter::new(),

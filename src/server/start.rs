@@ -173,9 +173,7 @@ fn identity(config: &Config) -> Result<Option<Identity>, StartError> {
     if config.tls.is_empty() {
         return Ok(None);
     }
-    Identity::new(&config.tls)?;
-    // `Ok(Some(_))` of it once reactors speak TLS: plain HTTP in its place would be a lie.
-    Err(StartError::System(io::Error::other("TLS is not served yet; leave --tls-cert away")))
+    Ok(Some(Identity::new(&config.tls)?))
 }
 
 fn thread_died() -> StartError {

@@ -50,6 +50,7 @@ const NAMES: &[&str] = &[
     "ws_stalls_total",
     "ws_tick_lag_seconds",
     "ws_tls_certificate_expiry_timestamp_seconds",
+    "ws_tls_handshakes_total{result,version}",
     "ws_turn_duration_seconds",
     "ws_turns_total",
     "ws_users",

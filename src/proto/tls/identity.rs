@@ -103,7 +103,7 @@ impl Shown {
         // Records as long as they may be: the kernel's buffers are what splits them.
         config.max_fragment_size = None;
         // A session that is open needs its keys and none of the library's buffers.
-        config.enable_secret_extraction = true;
+        super::prepare(&mut config);
         let expires = certificates.iter().map(|one| one.validity().not_after).min();
         Ok(Shown { config: Arc::new(config), expires })
     }

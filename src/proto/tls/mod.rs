@@ -22,6 +22,7 @@ mod tests;
 pub use self::certificate::{Certificate, CertificateError};
 pub use self::failure::Failure;
 pub use self::identity::{Identity, IdentityError};
+pub use self::record::RECORD_OVERHEAD;
 pub use self::secrets::prepare;
 pub use self::session::{End, Session, Unsealed};
 pub use self::shaking::Handshake;

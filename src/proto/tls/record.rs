@@ -21,6 +21,9 @@ pub(super) const FRAGMENT: usize = 1 << 14;
 /// more, which no cipher here needs.
 pub(super) const PAYLOAD: usize = FRAGMENT + 256;
 
+/// What a short message's record takes besides the message, at most, in bytes.
+pub const RECORD_OVERHEAD: u64 = (HEADER + EXPLICIT + MAX_TAG_LEN + 1) as u64;
+
 /// The part of the nonce that TLS 1.2 AES-GCM has in the record (RFC 5288).
 const EXPLICIT: usize = 8;
 

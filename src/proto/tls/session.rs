@@ -48,6 +48,8 @@ pub struct Unsealed {
     pub plain: Range<usize>,
     /// To be sent, ahead of anything that is sealed from now on.
     pub wire: Vec<u8>,
+    /// What is held began with these bytes.
+    pub has_begun: bool,
     /// Records that rustls was given.
     pub steps: u32,
     /// The handshake is done.
@@ -240,6 +242,7 @@ fn open(
             }
         }
         let run = traffic.open(held);
+        out.has_begun = run.taken > 0;
         let rest = held.split_off(run.taken.min(held.len()));
         out.first = mem::replace(held, rest);
         out.first.truncate(run.plain);
@@ -254,6 +257,7 @@ fn open(
     out.end = run.end;
     let unfinished = rest.get(run.taken..).unwrap_or_default();
     if !unfinished.is_empty() {
+        out.has_begun |= held.is_empty();
         held.reserve_exact(unfinished.len());
         held.extend_from_slice(unfinished);
     }
