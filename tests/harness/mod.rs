@@ -28,7 +28,7 @@ pub mod token;
 
 use std::time::{Duration, Instant};
 
-pub use admin::ask;
+pub use admin::{answer as admin_answer, ask};
 pub use embedded::Embedded;
 pub use frame::Frame;
 pub use herd::Herd;
