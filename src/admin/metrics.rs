@@ -58,6 +58,7 @@ impl Collector for Reactors {
         connections(&mut sums)?;
         traffic(&mut sums)?;
         arrivals(&mut sums)?;
+        compression(&mut sums)?;
         bounds(&mut sums)?;
         turns(&mut sums)?;
         sums.level("ws_reactors", "Reactors, each an event loop on a thread of its own.", None, {
@@ -224,6 +225,60 @@ fn arrivals(sums: &mut Sums<'_, '_>) -> fmt::Result {
         |s, i| s.arrivals.proxied[i].get(),
     )
 }
+
+fn compression(sums: &mut Sums<'_, '_>) -> fmt::Result {
+    for (name, help, of) in DEFLATIONS {
+        sums.counter(name, help, of)?;
+    }
+    sums.family(
+        ("ws_compressed_bytes", "side"),
+        "Payload bytes of messages that were compressed, before and after.",
+        &["before", "after"],
+        |s, i| [&s.deflations.compressed_from, &s.deflations.compressed_to][i].get(),
+    )?;
+    sums.family(
+        ("ws_inflated_bytes", "side"),
+        "Payload bytes of messages that were inflated, before and after.",
+        &["before", "after"],
+        |s, i| [&s.deflations.inflated_from, &s.deflations.inflated_to][i].get(),
+    )?;
+    sums.gauge(
+        "ws_compression_contexts",
+        "Connections with compression contexts of their own.",
+        None,
+        |s| &s.deflations.contexts,
+    )?;
+    sums.gauge(
+        "ws_compression_memory",
+        "Bytes that compression contexts of connections are charged with.",
+        Some(&Unit::Bytes),
+        |s| &s.deflations.context_bytes,
+    )
+}
+
+/// Where a shard has a counter.
+type Count = fn(&Shard) -> &Counter;
+
+/// The counters of compression that have no label.
+const DEFLATIONS: [(&str, &str, Count); 5] = [
+    ("ws_compression_agreed", "Connections that agreed on compression.", |s| &s.deflations.agreed),
+    (
+        "ws_compression_fallbacks",
+        "Connections given shared parameters because memory for contexts was spent.",
+        |s| &s.deflations.fallbacks,
+    ),
+    (
+        "ws_messages_compressed",
+        "Messages compressed to be sent; a broadcast once for each set of parameters and reactor.",
+        |s| &s.deflations.compressed,
+    ),
+    (
+        "ws_messages_incompressible",
+        "Messages that compression would not have made smaller, sent as they were.",
+        |s| &s.deflations.incompressible,
+    ),
+    ("ws_messages_inflated", "Messages that were received compressed.", |s| &s.deflations.inflated),
+];
 
 fn traffic(sums: &mut Sums<'_, '_>) -> fmt::Result {
     sums.counter("ws_messages_received", "Data messages received.", |s| &s.messages_received)?;

@@ -25,11 +25,34 @@ const PONG: u8 = 0x8a;
 /// the least that an allocation takes. A frame of two bytes is mostly that.
 const BOOKKEEPING: usize = 2 * size_of::<Queued>();
 
+/// What may become of a frame while it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A message; a slow-consumer policy may drop it.
+    Data,
+    /// A message that is to leave as it is; it may be dropped too.
+    Settled,
+    /// A message that those behind it refer to (RFC 7692 section 7.2.1): dropping it would spoil
+    /// them all.
+    Bound,
+    /// A close frame or an HTTP answer, which may not be dropped either.
+    Fixed,
+}
+
+impl Class {
+    fn is_data(self) -> bool {
+        self != Class::Fixed
+    }
+
+    fn may_be_dropped(self) -> bool {
+        matches!(self, Class::Data | Class::Settled)
+    }
+}
+
 struct Queued {
     frame: Frame,
     since: Tick,
-    /// Data may be dropped by a slow-consumer policy; close frames and HTTP answers may not.
-    is_data: bool,
+    class: Class,
 }
 
 impl Queued {
@@ -82,12 +105,24 @@ impl Outbox {
         }
     }
 
-    /// Queues a frame behind all others.
+    /// Queues a frame behind all others: data, or one that may not be dropped.
     pub fn push(&mut self, frame: Frame, is_data: bool, now: Tick, budget: &Budget) {
+        let class = if is_data { Class::Data } else { Class::Fixed };
+        self.push_as(class, frame, 0, now, budget);
+    }
+
+    /// Queues a frame of any class, of which the first `sent` bytes are gone already: only the first
+    /// may be.
+    pub fn push_as(&mut self, class: Class, frame: Frame, sent: usize, now: Tick, budget: &Budget) {
+        debug_assert!(sent == 0 || self.queue.is_empty());
         self.bytes = self.bytes.saturating_add(frame.len());
         frame.charge(budget);
         budget.charge(BOOKKEEPING);
-        self.queue.push_back(Queued { frame, since: now, is_data });
+        self.queue.push_back(Queued { frame, since: now, class });
+        if sent > 0 {
+            self.front_sent = sent;
+            self.gone(sent);
+        }
     }
 
     /// Queues a frame of which the first `sent` bytes are gone already: only the first may be.
@@ -99,17 +134,13 @@ impl Outbox {
         now: Tick,
         budget: &Budget,
     ) {
-        debug_assert!(sent == 0 || self.queue.is_empty());
-        self.push(frame, is_data, now, budget);
-        if sent > 0 {
-            self.front_sent = sent;
-            self.gone(sent);
-        }
+        let class = if is_data { Class::Data } else { Class::Fixed };
+        self.push_as(class, frame, sent, now, budget);
     }
 
     /// True if no control frame is unsent.
     pub fn control_is_out(&self) -> bool {
-        self.control.is_empty() && self.queue.iter().all(|queued| queued.is_data)
+        self.control.is_empty() && self.queue.iter().all(|queued| queued.class.is_data())
     }
 
     /// Puts a ping or pong into the control lane; the oldest pongs make room for a new one.
@@ -161,6 +192,41 @@ impl Outbox {
         }
     }
 
+    /// Settles in what form the next frames leave, about `ahead` bytes of them: `compress` is shown
+    /// each message once, in the order in which they leave, and gives what goes in its place, if
+    /// anything. From then on such a one is [`Class::Bound`]. How many parts to write that makes:
+    /// what stands behind them must wait.
+    pub fn settle(
+        &mut self,
+        ahead: usize,
+        budget: &Budget,
+        mut compress: impl FnMut(&[u8]) -> Option<Frame>,
+    ) -> usize {
+        let mut bytes: usize = 0;
+        let mut count: usize = 0;
+        let mut is_begun = self.front_sent > 0;
+        for queued in &mut self.queue {
+            if bytes >= ahead {
+                break;
+            }
+            if queued.class == Class::Data {
+                queued.class = Class::Settled;
+                // One that has begun to leave goes on as it began.
+                if !is_begun && let Some(small) = compress(queued.frame.bytes()) {
+                    self.bytes =
+                        self.bytes.saturating_sub(queued.frame.len()).saturating_add(small.len());
+                    small.charge(budget);
+                    std::mem::replace(&mut queued.frame, small).release(budget);
+                    queued.class = Class::Bound;
+                }
+            }
+            is_begun = false;
+            bytes = bytes.saturating_add(queued.frame.len());
+            count = count.saturating_add(1);
+        }
+        count.saturating_add(usize::from(self.control_sent < self.control.len()))
+    }
+
     /// The next bytes to write, in order, as far as `parts` has room.
     pub fn parts<'a>(&'a self, parts: &mut Vec<IoSlice<'a>>, room: usize) {
         let mut frames = self.queue.iter();
@@ -204,7 +270,7 @@ impl Outbox {
         };
         self.front_sent = 0;
         if let Some(front) = self.queue.pop_front() {
-            *messages = messages.saturating_add(u32::from(front.is_data));
+            *messages = messages.saturating_add(u32::from(front.class.is_data()));
             front.release(budget);
         }
         more
@@ -246,7 +312,7 @@ impl Outbox {
             if !doomed(self, queued) {
                 break;
             }
-            if !queued.is_data {
+            if !queued.class.may_be_dropped() {
                 at = at.saturating_add(1);
                 continue;
             }

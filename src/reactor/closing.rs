@@ -186,6 +186,7 @@ impl Reactor {
                 reason: doomed.reason,
             });
             core.unaccount(token.index, &mut conn);
+            core.forget_contexts(token.index, &conn);
             core.depart(token, &conn);
             core.expiries.remove(&token.index);
             if conn.is_surplus() {

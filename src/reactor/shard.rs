@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::arrivals::Arrivals;
+use super::deflations::Deflations;
 use crate::conn::deadline::Deadline;
 use crate::conn::reason::{CloseReason, RefusedReason};
 
@@ -200,6 +201,8 @@ pub struct Shard {
     pub refused: [Counter; RefusedReason::COUNT],
     /// Addresses, users and proxied connections.
     pub arrivals: Arrivals,
+    /// Messages compressed and inflated, and what that takes.
+    pub deflations: Deflations,
     /// Connections ended, by [`CloseReason::index`].
     pub closed: [Counter; CloseReason::COUNT],
     /// Connections ended, by close code; written through [`close_code`](Self::close_code).
@@ -276,6 +279,7 @@ impl Shard {
             accepted: Counter::new(),
             refused: [const { Counter::new() }; RefusedReason::COUNT],
             arrivals: Arrivals::new(),
+            deflations: Deflations::new(),
             closed: [const { Counter::new() }; CloseReason::COUNT],
             close_codes: CloseCodes::new(),
             pings_sent: Counter::new(),
