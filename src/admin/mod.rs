@@ -8,6 +8,7 @@ pub mod http;
 pub mod metrics;
 
 mod answer;
+mod process;
 mod request;
 mod routes;
 mod upkeep;

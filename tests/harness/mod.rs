@@ -15,6 +15,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part of the harness")]
 
 mod admin;
+pub mod deflate;
 mod embedded;
 pub mod frame;
 mod herd;
