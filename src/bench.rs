@@ -32,10 +32,13 @@ impl Codec {
     pub fn decode(&mut self, bytes: &mut [u8]) -> Result<usize, Violation> {
         let mut input = Input::new(bytes);
         let mut found = 0;
-        while let Some(incoming) = proto::decode(&mut self.partial, &mut input, &mut self.tools)? {
+        while let Some(incoming) =
+            proto::decode(&mut self.partial, &mut input, &mut self.tools, false)?
+        {
             found += match incoming {
                 Incoming::Message(message) => message.len(),
                 Incoming::Assembled(message) => message.len(),
+                Incoming::Deflated(_, payload) => payload.len(),
                 Incoming::Ping => self.tools.reply.len(),
                 Incoming::Pong | Incoming::Close(_) => 0,
             };

@@ -16,6 +16,8 @@ pub enum Event {
     Text(String),
     /// A binary message.
     Binary(Vec<u8>),
+    /// A compressed message, as it came.
+    Deflated(Vec<u8>),
     /// A ping, and the frame that answers it.
     Ping(Vec<u8>),
     /// A pong.
@@ -62,6 +64,7 @@ fn event(incoming: Incoming<'_>, reply: &[u8]) -> Event {
         Incoming::Message(proto::Message::Binary(bytes)) => Event::Binary(bytes.to_vec()),
         Incoming::Assembled(tungstenite::Message::Text(text)) => Event::Text(text.to_string()),
         Incoming::Assembled(message) => Event::Binary(message.into_data().to_vec()),
+        Incoming::Deflated(_, payload) => Event::Deflated(payload.into_owned()),
         Incoming::Ping => Event::Ping(reply.to_vec()),
         Incoming::Pong => Event::Pong,
         Incoming::Close(close) => Event::Close(
@@ -86,7 +89,7 @@ pub fn answer(request: &Request<'_>, is_route: bool, subprotocol: Option<&str>) 
             page.status
         }
         Wanted::Upgrade(upgrade) => {
-            upgrade.write(&mut out, subprotocol);
+            upgrade.write(&mut out, subprotocol, None);
             http::StatusCode::SWITCHING_PROTOCOLS
         }
         Wanted::Refused(answer) => {

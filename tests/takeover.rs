@@ -57,7 +57,7 @@ fn who_answers(admin: SocketAddr) -> u32 {
     stream.read_to_string(&mut answer).expect("the admin port answers");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     let name = answer.lines().find_map(|line| line.strip_prefix("Server-Process: "));
-    let pid = name.and_then(|name| name.split(' ').next()?.parse().ok());
+    let pid = name.and_then(|name| name.parse().ok());
     pid.unwrap_or_else(|| panic!("no process is named in {answer}"))
 }
 

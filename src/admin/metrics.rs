@@ -2,19 +2,17 @@
 //! Not where anything is counted: that is each reactor's `Shard`.
 
 use std::fmt;
-use std::fs;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::process::Process;
 use super::upkeep::{self, Upkeep};
 use crate::conn::deadline::Deadline;
 use crate::conn::reason::{CloseReason, RefusedReason};
-use crate::io::memory;
 use crate::proto::tls::Handshake;
 use crate::reactor::arrivals::{Arrivals, ProxySource};
 use crate::reactor::shard::{CloseCodes, Counter, Gauge, Histogram, PauseCause, Phase, Shard};
@@ -40,7 +38,7 @@ impl Exposition {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Reactors(shards)));
         registry.register_collector(Box::new(upkeep::Told(upkeep)));
-        registry.register_collector(Box::new(Process { started: SystemTime::now() }));
+        registry.register_collector(Box::new(Process::starting()));
         Self(registry)
     }
 
@@ -67,6 +65,7 @@ impl Collector for Reactors {
         connections(&mut sums)?;
         traffic(&mut sums)?;
         arrivals(&mut sums)?;
+        compression(&mut sums)?;
         bounds(&mut sums)?;
         turns(&mut sums)?;
         sums.level("ws_reactors", "Reactors, each an event loop on a thread of its own.", None, {
@@ -250,6 +249,60 @@ fn arrivals(sums: &mut Sums<'_, '_>) -> fmt::Result {
     )
 }
 
+fn compression(sums: &mut Sums<'_, '_>) -> fmt::Result {
+    for (name, help, of) in DEFLATIONS {
+        sums.counter(name, help, of)?;
+    }
+    sums.family(
+        ("ws_compressed_bytes", "side"),
+        "Payload bytes of messages that were compressed, before and after.",
+        &["before", "after"],
+        |s, i| [&s.deflations.compressed_from, &s.deflations.compressed_to][i].get(),
+    )?;
+    sums.family(
+        ("ws_inflated_bytes", "side"),
+        "Payload bytes of messages that were inflated, before and after.",
+        &["before", "after"],
+        |s, i| [&s.deflations.inflated_from, &s.deflations.inflated_to][i].get(),
+    )?;
+    sums.gauge(
+        "ws_compression_contexts",
+        "Connections with compression contexts of their own.",
+        None,
+        |s| &s.deflations.contexts,
+    )?;
+    sums.gauge(
+        "ws_compression_memory",
+        "Bytes that compression contexts of connections are charged with.",
+        Some(&Unit::Bytes),
+        |s| &s.deflations.context_bytes,
+    )
+}
+
+/// Where a shard has a counter.
+type Count = fn(&Shard) -> &Counter;
+
+/// The counters of compression that have no label.
+const DEFLATIONS: [(&str, &str, Count); 5] = [
+    ("ws_compression_agreed", "Connections that agreed on compression.", |s| &s.deflations.agreed),
+    (
+        "ws_compression_fallbacks",
+        "Connections given shared parameters because memory for contexts was spent.",
+        |s| &s.deflations.fallbacks,
+    ),
+    (
+        "ws_messages_compressed",
+        "Messages compressed to be sent; a broadcast once for each set of parameters and reactor.",
+        |s| &s.deflations.compressed,
+    ),
+    (
+        "ws_messages_incompressible",
+        "Messages that compression would not have made smaller, sent as they were.",
+        |s| &s.deflations.incompressible,
+    ),
+    ("ws_messages_inflated", "Messages that were received compressed.", |s| &s.deflations.inflated),
+];
+
 fn traffic(sums: &mut Sums<'_, '_>) -> fmt::Result {
     sums.counter("ws_messages_received", "Data messages received.", |s| &s.messages_received)?;
     sums.counter("ws_messages_sent", "Data messages handed to the kernel.", |s| &s.messages_sent)?;
@@ -366,91 +419,6 @@ fn turns(sums: &mut Sums<'_, '_>) -> fmt::Result {
         "Panics in handlers; each closed its connection with 1011.",
         |s| &s.handler_panics,
     )
-}
-
-/// What the kernel says about this process, under the names that Prometheus clients agree on.
-#[derive(Debug)]
-struct Process {
-    started: SystemTime,
-}
-
-impl Collector for Process {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        if let Some(bytes) = resident_bytes() {
-            let help = "Resident memory of the process.";
-            let (name, unit) = ("process_resident_memory", Unit::Bytes);
-            encoder
-                .encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?
-                .encode_gauge(&bytes)?;
-        }
-        heap(&mut encoder)?;
-        if let Some(spent) = cpu_seconds() {
-            let help = "Processor time that the process spent, user and system.";
-            encoder
-                .encode_descriptor("process_cpu", help, Some(&Unit::Seconds), MetricType::Counter)?
-                .encode_counter::<NoLabelSet, f64, f64>(&spent, None)?;
-        }
-        if let Ok(since_epoch) = self.started.duration_since(UNIX_EPOCH) {
-            let help = "When the process started, in seconds since the Unix epoch.";
-            let (name, unit) = ("process_start_time", Unit::Seconds);
-            encoder
-                .encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?
-                .encode_gauge(&since_epoch.as_secs_f64())?;
-        }
-        let (pid, version) = (std::process::id().to_string(), env!("CARGO_PKG_VERSION"));
-        let help = "The process that answers: its id and the version it runs.";
-        encoder
-            .encode_descriptor("ws_process", help, None, MetricType::Info)?
-            .encode_info(&[("pid", pid.as_str()), ("version", version)])
-    }
-}
-
-/// What the allocator holds: of resident memory the part that tells a leak (in use) from
-/// fragmentation (free).
-fn heap(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let Some(heap) = memory::heap() else { return Ok(()) };
-    for (name, help, bytes) in [
-        ("process_heap_used", "Bytes allocated from heaps, threads' caches included.", heap.used),
-        ("process_heap_free", "Bytes of heaps that are free and not given back yet.", heap.free),
-        ("process_heap_mapped", "Bytes of large blocks, each with pages of its own.", heap.mapped),
-    ] {
-        encoder
-            .encode_descriptor(name, help, Some(&Unit::Bytes), MetricType::Gauge)?
-            .encode_gauge(&bytes)?;
-    }
-    Ok(())
-}
-
-/// Resident memory in bytes; `None` where there is no `/proc`.
-///
-/// From `status`, which gives KiB (proc_pid_status(5)), where `statm` gives pages of a size that
-/// would have to be asked for.
-fn resident_bytes() -> Option<u64> {
-    parse_resident(&fs::read_to_string("/proc/self/status").ok()?)
-}
-
-fn parse_resident(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
-}
-
-/// Processor time in seconds; `None` where there is no `/proc`.
-fn cpu_seconds() -> Option<f64> {
-    parse_cpu(&fs::read_to_string("/proc/self/stat").ok()?)
-}
-
-fn parse_cpu(stat: &str) -> Option<f64> {
-    /// The clock ticks that `/proc` counts in (proc_pid_stat(5), `sysconf(_SC_CLK_TCK)`): 100 a
-    /// second on every architecture this server is built for, whatever the kernel's own tick.
-    const TICKS_PER_SECOND: f64 = 100.0;
-    // The second field is the name in parentheses, which may itself hold spaces and parentheses.
-    let after_name = &stat[stat.rfind(')')? + 1..];
-    let mut fields = after_name.split_ascii_whitespace();
-    // utime and stime are fields 14 and 15 of the line; what follows the name begins with field 3.
-    let user: u64 = fields.nth(14 - 3)?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some((user + system) as f64 / TICKS_PER_SECOND)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod http;
 pub mod metrics;
 
 mod answer;
+mod process;
 mod request;
 mod routes;
 mod upkeep;
@@ -39,8 +40,8 @@ pub trait AdminService: Send + Sync {
     /// The largest message that can be published, in bytes; a larger body is not even read.
     fn max_publish_size(&self) -> usize;
 
-    /// What tells this process from others that answer on the same port, such as its process id and
-    /// version; sent in the `Server-Process` header of each answer.
+    /// What tells this process from others that answer on the same port, such as its process id; sent
+    /// in the `Server-Process` header of each answer.
     fn name(&self) -> String;
 }
 

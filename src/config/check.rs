@@ -96,7 +96,8 @@ pub(super) fn bounds(config: &Config, sources: &Sources, problems: &mut Vec<Prob
     for (key, value, largest) in sizes(config) {
         judge(key, size(value, largest));
     }
-    for (key, refusal) in config.admission.bounds() {
+    let compression = config.compression.bounds();
+    for (key, refusal) in config.admission.bounds().into_iter().chain(compression) {
         judge(key, Err(refusal));
     }
     let limits = &config.limits;

@@ -49,6 +49,11 @@ pub(super) fn set(config: &mut Config, key: Key, text: &str) -> Result<(), Refus
         Key::MessageRate => limits.message_rate = unless_off(text, str::parse::<Rate>)?,
         Key::MessageRatePolicy => limits.message_rate_policy = Choice::parse(text)?,
         Key::MessageRateTotal => limits.message_rate_total = unless_off(text, str::parse::<Rate>)?,
+        Key::Compression
+        | Key::CompressionMinSize
+        | Key::CompressionLevel
+        | Key::CompressionWindow
+        | Key::CompressionMemory => config.compression.set(key, text)?,
         Key::DrainDelay => config.drain.delay = parse_duration(text)?,
         Key::DrainWindow => config.drain.window = parse_duration(text)?,
         Key::Takeover => config.takeover = Choice::parse(text)?,
@@ -123,6 +128,11 @@ pub(super) fn show(config: &Config, key: Key) -> String {
         Key::MessageRate => rate(limits.message_rate),
         Key::MessageRatePolicy => limits.message_rate_policy.word().to_string(),
         Key::MessageRateTotal => rate(limits.message_rate_total),
+        Key::Compression
+        | Key::CompressionMinSize
+        | Key::CompressionLevel
+        | Key::CompressionWindow
+        | Key::CompressionMemory => config.compression.show(key),
         Key::DrainDelay => show_duration(config.drain.delay),
         Key::DrainWindow => show_duration(config.drain.window),
         Key::Takeover => switch(config.takeover),
@@ -188,7 +198,7 @@ pub(super) fn parse_count(text: &str) -> Result<Option<usize>, Refusal> {
     }
 }
 
-fn parse_bytes(text: &str) -> Result<usize, Refusal> {
+pub(super) fn parse_bytes(text: &str) -> Result<usize, Refusal> {
     let bytes = parse_size(text)?;
     usize::try_from(bytes).map_err(|_| {
         Refusal::new(format!("{} is too large for this machine", quoted(text)), "write less")

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::admission::{self, Admission};
 use super::check::{self, Sources};
+use super::compression::Compression;
 use super::environment::RUST_LOG;
 use super::error::{Problem, Refusal, Source};
 use super::fields;
@@ -105,6 +106,7 @@ fn blank() -> Config {
             message_rate_policy: RatePolicy::Pause,
             message_rate_total: None,
         },
+        compression: Compression::blank(),
         admission: Admission::blank(),
         drain: Drain { delay: never, window: never },
         gate: Settings::default(),

@@ -223,6 +223,48 @@ pub(super) const KEYS: &[Spec] = &[
               adapts to by itself.",
     },
     Spec {
+        key: Key::Compression, section: Section::Compression,
+        name: "compression", kind: Kind::Text, value: "MODE",
+        default: &["off"], change: Change::Restart,
+        meaning: "permessage-deflate: off, shared (each message alone, no memory per connection) or \
+                  dedicated (a context for each connection)",
+        why: "It costs more processor time than all else that is done for a message. Shared is \
+              right for nearly all who want it; dedicated where many small messages resemble each \
+              other and memory is plenty.",
+    },
+    Spec {
+        key: Key::CompressionMinSize, section: Section::Compression,
+        name: "compression-min-size", kind: Kind::Size, value: "SIZE",
+        default: &["256"], change: Change::Restart,
+        meaning: "Messages of fewer bytes are sent as they are",
+        why: "Below it little is saved, and a packet is a packet. With dedicated contexts a lower \
+              one may pay.",
+    },
+    Spec {
+        key: Key::CompressionLevel, section: Section::Compression,
+        name: "compression-level", kind: Kind::Number, value: "N",
+        default: &["2"], change: Change::Restart,
+        meaning: "How hard it is tried, 1 (fast) to 9 (small)",
+        why: "Most of what there is to save, for a fraction of the time that higher levels take.",
+    },
+    Spec {
+        key: Key::CompressionWindow, section: Section::Compression,
+        name: "compression-window", kind: Kind::Number, value: "BITS",
+        default: &["12"], change: Change::Restart,
+        meaning: "The window in which repetitions are found, 9 to 15 bits (512 bytes to 32 KiB)",
+        why: "4 KiB hold the message and the last few before it. Each bit more doubles what a \
+              window takes, in each dedicated context.",
+    },
+    Spec {
+        key: Key::CompressionMemory, section: Section::Compression,
+        name: "compression-memory", kind: Kind::Size, value: "SIZE",
+        default: &["256MiB"], change: Change::Restart,
+        meaning: "Bytes that all dedicated contexts may take; beyond it a new connection is given \
+                  shared parameters",
+        why: "Some 1,300 connections with the default window. It bounds what clients can make the \
+              server keep by asking for compression.",
+    },
+    Spec {
         key: Key::MaxConnectionsPerUser, section: Section::Admission,
         name: "max-connections-per-user", kind: Kind::CountOrOff, value: "N",
         default: &["off"], change: Change::Reload,

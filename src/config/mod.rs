@@ -22,6 +22,7 @@ mod admission;
 mod check;
 mod command_line;
 mod compare;
+mod compression;
 #[doc(hidden)]
 pub mod door;
 mod environment;
@@ -46,6 +47,7 @@ mod tests;
 pub use address::ListenAddress;
 pub use admission::{Admission, ForwardedHeader, Proxy, UserPolicy};
 pub use compare::{Reloaded, compare};
+pub use compression::{Compression, CompressionMode};
 pub use error::{ConfigErrors, Problem, Refusal, Source};
 pub use rate::Rate;
 pub use settings::{

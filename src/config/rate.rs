@@ -9,22 +9,22 @@ use super::error::{Refusal, quoted};
 /// Seconds in each unit that a rate may be written in.
 const UNITS: [(&str, f64); 3] = [("s", 1.0), ("m", 60.0), ("h", 3600.0)];
 
-/// How many messages may come: the fill rate and the depth of a token bucket.
+/// How many messages or connections may come: the fill rate and the depth of a token bucket.
 ///
 /// Written `100/s`, `100/s:200` (with a burst), `6000/m` or `10/h`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// Messages per second, from one a day to a thousand million.
+    /// So many per second, from one a day to a thousand million.
     pub per_second: f64,
-    /// Messages that may come at once after silence, at least 1. Unless written it is what comes
+    /// How many may come at once after silence, at least 1. Unless written it is what comes
     /// in a second, and at least 1.
     pub burst: u32,
 }
 
 impl Rate {
-    /// The fastest rate, in messages per second: its default burst still fits in 32 bits.
+    /// The fastest rate, per second: its default burst still fits in 32 bits.
     const FASTEST: f64 = 1e9;
-    /// The slowest rate, in messages per second: one a day keeps the wait for a token well within
+    /// The slowest rate, per second: one a day keeps the wait for a token well within
     /// the longest deadline that the wheel can hold.
     const SLOWEST: f64 = 1.0 / 86_400.0;
 
@@ -38,20 +38,20 @@ impl Rate {
     pub(super) fn check(&self) -> Result<(), Refusal> {
         if self.burst == 0 {
             return Err(Refusal::new(
-                "a burst of 0 lets no message through",
+                "a burst of 0 lets nothing through",
                 "write a burst of 1 or more",
             ));
         }
         if self.per_second == 0.0 {
             return Err(Refusal::new(
-                "a rate of 0 lets no message through",
+                "a rate of 0 lets nothing through",
                 "write a rate like 100/s",
             ));
         }
         if !(Self::SLOWEST..=Self::FASTEST).contains(&self.per_second) {
             return Err(Refusal::new(
                 "the rate is out of bounds",
-                "write at most 1000000000/s and at least one message a day",
+                "write at most 1000000000/s and at least one a day",
             ));
         }
         Ok(())

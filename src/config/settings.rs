@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::address::ListenAddress;
 use super::admission::Admission;
 use super::check;
+use super::compression::Compression;
 use super::error::{ConfigErrors, Refusal, nearest, quoted};
 use super::high;
 use super::low::Low;
@@ -49,6 +50,8 @@ pub struct Config {
     pub mailbox_limit: usize,
     /// Deadlines and bounds of connections.
     pub limits: Limits,
+    /// Whether and how messages are compressed.
+    pub compression: Compression,
     /// How many may come, from where and how fast.
     pub admission: Admission,
     /// How the server goes away.
@@ -140,6 +143,13 @@ impl Default for Limits {
 impl Default for Admission {
     fn default() -> Self {
         Config::default().admission
+    }
+}
+
+/// The documented defaults.
+impl Default for Compression {
+    fn default() -> Self {
+        Config::default().compression
     }
 }
 

@@ -21,6 +21,12 @@ impl Budget {
         self.used.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Adds `bytes` if they fit. False, and nothing added, if not.
+    pub fn charge_if_it_fits(&self, bytes: usize) -> bool {
+        let fits = |used: u64| used.checked_add(bytes as u64).filter(|used| *used <= self.limit());
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
     /// Gives `bytes` back.
     pub fn release(&self, bytes: usize) {
         self.used.fetch_sub(bytes as u64, Ordering::Relaxed);

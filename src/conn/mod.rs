@@ -12,8 +12,7 @@
 //!
 //! It never reads a clock and never panics, whatever the peer sends.
 
-// A peer chooses how many bytes come and when, so what could panic on that does not compile, and
-// arithmetic says what it does at its ends.
+// A peer chooses what comes and when: what could panic on that does not compile.
 #![cfg_attr(
     not(test),
     deny(
@@ -48,13 +47,13 @@ pub use self::expiry::Verdict;
 pub use self::frame::Frame;
 use self::heartbeat::Behind;
 pub use self::limits::Limits;
-pub use self::outbox::Outbox;
+pub use self::outbox::{Class, Outbox};
 pub use self::pause::Pause;
 pub use self::reason::{CloseReason, RefusedReason};
 pub use self::spread::Spread;
 pub use self::tick::{TICK_MICROS, Tick, Ticks};
 
-use crate::proto::{Incoming, Input, Partial, Peer, Tools, Violation, decode};
+use crate::proto::{Deflation, Incoming, Input, Partial, Peer, Tools, Violation, decode};
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +101,7 @@ pub struct Conn {
     /// The code of the close frame that ends it, ours or the peer's; 0 for none.
     pub close_code: u16,
     flags: u16,
+    deflation: Deflation,
     phase: Phase,
     reason: Option<CloseReason>,
 }
@@ -206,6 +206,7 @@ impl Conn {
             route: 0,
             close_code: 0,
             flags: if surplus { flag::SURPLUS } else { 0 },
+            deflation: Deflation::default(),
             phase: Phase::Handshake,
             reason: None,
         }
@@ -261,7 +262,7 @@ impl Conn {
             None => &mut nothing,
         };
         let was_partial = partial.is_some();
-        let found = decode(partial, input, tools);
+        let found = decode(partial, input, tools, self.deflation.is_on());
         if partial.is_some() && !was_partial {
             let partial = partial.take();
             let active = self.active.get_or_insert_default();
@@ -276,7 +277,7 @@ impl Conn {
 
     fn count(&mut self, incoming: &Incoming<'_>, now: Tick) {
         match incoming {
-            Incoming::Message(_) | Incoming::Assembled(_) => {
+            Incoming::Message(_) | Incoming::Assembled(_) | Incoming::Deflated(..) => {
                 self.messages_received = self.messages_received.wrapping_add(1);
                 self.last_data = now;
                 self.flags |= flag::TALKED;
@@ -397,6 +398,17 @@ impl Conn {
     /// A proxy has said whose connection it is.
     pub fn set_peer(&mut self, peer: Peer) {
         self.peer = peer;
+    }
+
+    /// What was agreed on compression.
+    #[inline]
+    pub fn deflation(&self) -> Deflation {
+        self.deflation
+    }
+
+    /// Compression was agreed on.
+    pub fn set_deflation(&mut self, deflation: Deflation) {
+        self.deflation = deflation;
     }
 
     /// When it was accepted.

@@ -26,11 +26,34 @@ const PONG: u8 = 0x8a;
 /// the least that an allocation takes. A frame of two bytes is mostly that.
 const BOOKKEEPING: usize = 2 * size_of::<Queued>();
 
+/// What may become of a frame while it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A message; a slow-consumer policy may drop it.
+    Data,
+    /// A message that is to leave as it is; it may be dropped too.
+    Settled,
+    /// A message that those behind it refer to (RFC 7692 section 7.2.1): dropping it would spoil
+    /// them all.
+    Bound,
+    /// A close frame or an HTTP answer, which may not be dropped either.
+    Fixed,
+}
+
+impl Class {
+    fn is_data(self) -> bool {
+        self != Class::Fixed
+    }
+
+    fn may_be_dropped(self) -> bool {
+        matches!(self, Class::Data | Class::Settled)
+    }
+}
+
 struct Queued {
     frame: Frame,
     since: Tick,
-    /// Data may be dropped by a slow-consumer policy; close frames and HTTP answers may not.
-    is_data: bool,
+    class: Class,
 }
 
 impl Queued {
@@ -84,12 +107,24 @@ impl Outbox {
         [data, control, sealed].into_iter().flatten().reduce(Tick::earlier)
     }
 
-    /// Queues a frame behind all others.
+    /// Queues a frame behind all others: data, or one that may not be dropped.
     pub fn push(&mut self, frame: Frame, is_data: bool, now: Tick, budget: &Budget) {
+        let class = if is_data { Class::Data } else { Class::Fixed };
+        self.push_as(class, frame, 0, now, budget);
+    }
+
+    /// Queues a frame of any class, of which the first `sent` bytes are gone already: only the first
+    /// may be.
+    pub fn push_as(&mut self, class: Class, frame: Frame, sent: usize, now: Tick, budget: &Budget) {
+        debug_assert!(sent == 0 || self.queue.is_empty());
         self.bytes = self.bytes.saturating_add(frame.len());
         frame.charge(budget);
         budget.charge(BOOKKEEPING);
-        self.queue.push_back(Queued { frame, since: now, is_data });
+        self.queue.push_back(Queued { frame, since: now, class });
+        if sent > 0 {
+            self.front_sent = sent;
+            self.gone(sent);
+        }
     }
 
     /// Queues a frame of which the first `sent` bytes are gone already: only the first may be.
@@ -101,19 +136,15 @@ impl Outbox {
         now: Tick,
         budget: &Budget,
     ) {
-        debug_assert!(sent == 0 || self.queue.is_empty());
-        self.push(frame, is_data, now, budget);
-        if sent > 0 {
-            self.front_sent = sent;
-            self.gone(sent);
-        }
+        let class = if is_data { Class::Data } else { Class::Fixed };
+        self.push_as(class, frame, sent, now, budget);
     }
 
     /// True if no control frame is unsent.
     pub fn control_is_out(&self) -> bool {
         self.wire.as_ref().is_none_or(|wire| !wire.has_control)
             && self.control.is_empty()
-            && self.queue.iter().all(|queued| queued.is_data)
+            && self.queue.iter().all(|queued| queued.class.is_data())
     }
 
     /// Puts sealed bytes behind those there are, ahead of all that is not sealed; `messages` count
@@ -202,6 +233,41 @@ impl Outbox {
         }
     }
 
+    /// Settles in what form the next frames leave, about `ahead` bytes of them: `compress` is shown
+    /// each message once, in the order in which they leave, and gives what goes in its place, if
+    /// anything. From then on such a one is [`Class::Bound`]. How many parts to write that makes:
+    /// what stands behind them must wait.
+    pub fn settle(
+        &mut self,
+        ahead: usize,
+        budget: &Budget,
+        mut compress: impl FnMut(&[u8]) -> Option<Frame>,
+    ) -> usize {
+        let mut bytes: usize = 0;
+        let mut count: usize = 0;
+        let mut is_begun = self.front_sent > 0;
+        for queued in &mut self.queue {
+            if bytes >= ahead {
+                break;
+            }
+            if queued.class == Class::Data {
+                queued.class = Class::Settled;
+                // One that has begun to leave goes on as it began.
+                if !is_begun && let Some(small) = compress(queued.frame.bytes()) {
+                    self.bytes =
+                        self.bytes.saturating_sub(queued.frame.len()).saturating_add(small.len());
+                    small.charge(budget);
+                    std::mem::replace(&mut queued.frame, small).release(budget);
+                    queued.class = Class::Bound;
+                }
+            }
+            is_begun = false;
+            bytes = bytes.saturating_add(queued.frame.len());
+            count = count.saturating_add(1);
+        }
+        count.saturating_add(usize::from(self.control_sent < self.control.len()))
+    }
+
     /// The next bytes to write that are not sealed, in order, as far as `parts` has room.
     pub fn parts<'a>(&'a self, parts: &mut Vec<IoSlice<'a>>, room: usize) {
         let mut frames = self.queue.iter();
@@ -256,7 +322,7 @@ impl Outbox {
         };
         self.front_sent = 0;
         if let Some(front) = self.queue.pop_front() {
-            *messages = messages.saturating_add(u32::from(front.is_data));
+            *messages = messages.saturating_add(u32::from(front.class.is_data()));
             front.release(budget);
         }
         more
@@ -298,7 +364,7 @@ impl Outbox {
             if !doomed(self, queued) {
                 break;
             }
-            if !queued.is_data {
+            if !queued.class.may_be_dropped() {
                 at = at.saturating_add(1);
                 continue;
             }
@@ -324,134 +390,4 @@ impl Outbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-
-    fn own(bytes: &'static [u8]) -> Frame {
-        Frame::own(Bytes::from_static(bytes))
-    }
-
-    fn unsent(outbox: &Outbox) -> Vec<u8> {
-        let mut parts = Vec::new();
-        outbox.parts(&mut parts, 64);
-        parts.iter().flat_map(|part| part.iter().copied()).collect()
-    }
-
-    #[test]
-    fn control_frames_enter_at_a_frame_boundary_and_bytes_leave_in_order() {
-        let budget = Budget::new(1 << 20);
-        let whole = b"firstPINGsecondthird";
-        for cut in 0..=whole.len() {
-            let mut outbox = Outbox::default();
-            outbox.push_rest(own(b"XXfirst"), 2, true, Tick(1), &budget);
-            outbox.push(own(b"second"), true, Tick(2), &budget);
-            outbox.push(own(b"third"), true, Tick(3), &budget);
-            outbox.push_control(b"PING", Tick(4));
-            assert_eq!(outbox.bytes(), whole.len());
-            assert_eq!(unsent(&outbox), whole);
-            outbox.taken(cut, &budget);
-            assert_eq!(unsent(&outbox), &whole[cut..]);
-            assert_eq!(outbox.bytes(), whole.len() - cut);
-            assert_eq!(outbox.control_is_out(), cut >= 9);
-            outbox.clear(&budget);
-            assert_eq!(budget.used(), 0);
-        }
-    }
-
-    #[test]
-    fn dropping_spares_what_is_partly_written_and_what_is_not_data() {
-        let budget = Budget::new(1 << 20);
-        let mut outbox = Outbox::default();
-        outbox.push_rest(own(b"partly"), 1, true, Tick(1), &budget);
-        outbox.push(own(b"old"), true, Tick(2), &budget);
-        outbox.push(own(b"close"), false, Tick(2), &budget);
-        outbox.push(own(b"new"), true, Tick(9), &budget);
-        assert_eq!(outbox.drop_overdue(Tick(2), &budget), 1);
-        assert_eq!(unsent(&outbox), b"artlyclosenew");
-        assert_eq!(outbox.drop_oldest(5, 15, &budget), 1);
-        assert_eq!(unsent(&outbox), b"artlyclose");
-        assert_eq!(outbox.oldest(), Some(Tick(1)));
-    }
-
-    /// The longest pong there is, and how it can be told from others.
-    fn pong(number: u8) -> Vec<u8> {
-        let mut frame = vec![number; 127];
-        frame[..2].copy_from_slice(&[PONG, 125]);
-        frame
-    }
-
-    #[test]
-    fn the_control_lane_is_bounded_and_keeps_the_most_recent() {
-        let budget = Budget::new(1 << 20);
-        let mut outbox = Outbox::default();
-        outbox.push_control(&pong(0), Tick(0));
-        outbox.taken(1, &budget);
-        let ping = [0x89, 0];
-        for number in 1..=100 {
-            outbox.push_control(&pong(number), Tick(0));
-            if number == 50 {
-                outbox.push_control(&ping, Tick(0));
-            }
-        }
-        let expected = [&pong(0)[1..], &ping, &pong(99), &pong(100)].concat();
-        assert_eq!(unsent(&outbox), expected, "what is partly written and the ping stay");
-        assert_eq!(outbox.bytes(), expected.len());
-        outbox.taken(expected.len(), &budget);
-        assert!(outbox.is_empty() && outbox.control_is_out());
-        for number in 0..4 {
-            outbox.push_control(&pong(number), Tick(0));
-        }
-        outbox.push_control(&ping, Tick(0));
-        assert!(unsent(&outbox).ends_with(&ping), "a ping finds room in a full lane");
-    }
-
-    #[test]
-    fn a_control_lane_that_never_runs_empty_does_not_grow() {
-        let budget = Budget::new(1 << 20);
-        let mut outbox = Outbox::default();
-        for number in 0..100 {
-            outbox.push_control(&pong(number), Tick(0));
-            outbox.taken(outbox.bytes() - 1, &budget);
-            assert!(outbox.control.len() <= CONTROL_LANE, "{} bytes", outbox.control.len());
-        }
-        for number in 100..103 {
-            outbox.push_control(&pong(number), Tick(0));
-        }
-        let expected = [&[99][..], &pong(100), &pong(101), &pong(102)].concat();
-        assert_eq!(unsent(&outbox), expected, "what has left takes no room");
-    }
-
-    #[test]
-    fn a_shared_frame_is_charged_once() {
-        let budget = Budget::new(1 << 20);
-        let frame = Frame::shared(Bytes::from_static(b"0123456789"));
-        let mut outboxes: Vec<Outbox> = (0..5).map(|_| Outbox::default()).collect();
-        for outbox in &mut outboxes {
-            outbox.push(frame.clone(), true, Tick(0), &budget);
-        }
-        let place = BOOKKEEPING as u64;
-        assert_eq!(budget.used(), 10 + 5 * place);
-        for outbox in outboxes.iter_mut().take(4) {
-            outbox.taken(10, &budget);
-        }
-        assert_eq!(budget.used(), 10 + place);
-        outboxes[4].clear(&budget);
-        assert_eq!(budget.used(), 0);
-    }
-
-    /// Else the budget could be overspent with nobody above its share of it, whom to shed.
-    #[test]
-    fn what_is_held_is_never_less_than_what_is_charged() {
-        let budget = Budget::new(1 << 20);
-        let mut outbox = Outbox::default();
-        outbox.push(own(b"0123456789"), true, Tick(0), &budget);
-        outbox.push(own(b""), true, Tick(0), &budget);
-        outbox.push(own(b"01234"), true, Tick(0), &budget);
-        for _ in 0..15 {
-            assert_eq!(outbox.held() as u64, budget.used());
-            outbox.taken(1, &budget);
-        }
-        assert_eq!((outbox.held(), budget.used()), (0, 0));
-    }
-}
+mod tests;

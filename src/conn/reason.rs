@@ -40,6 +40,8 @@ pub enum CloseReason {
     ProtocolError,
     /// A text message or a close reason was not UTF-8.
     InvalidUtf8,
+    /// A compressed message was no deflate stream.
+    InvalidDeflate,
     /// A message was, or said it would be, larger than the message limit.
     MessageTooBig,
     /// The peer sent faster than its message rate, and the policy is to close.
@@ -71,7 +73,7 @@ impl CloseReason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::PeerClosed,
         Self::PeerGone,
         Self::PeerReset,
@@ -87,6 +89,7 @@ impl CloseReason {
         Self::TokenExpired,
         Self::ProtocolError,
         Self::InvalidUtf8,
+        Self::InvalidDeflate,
         Self::MessageTooBig,
         Self::RateLimited,
         Self::OutboxFull,
@@ -126,6 +129,7 @@ impl CloseReason {
             Self::TokenExpired => "token_expired",
             Self::ProtocolError => "protocol_error",
             Self::InvalidUtf8 => "invalid_utf8",
+            Self::InvalidDeflate => "invalid_deflate",
             Self::MessageTooBig => "message_too_big",
             Self::RateLimited => "rate_limited",
             Self::OutboxFull => "outbox_full",
@@ -153,7 +157,7 @@ impl CloseReason {
             Self::HandlerClosed => Some(1000),
             Self::IdleTimeout | Self::LifetimeReached | Self::Draining => Some(1001),
             Self::ProtocolError => Some(1002),
-            Self::InvalidUtf8 => Some(1007),
+            Self::InvalidUtf8 | Self::InvalidDeflate => Some(1007),
             Self::TokenExpired | Self::Replaced => Some(1008),
             Self::MessageTimeout | Self::RateLimited => Some(1008),
             Self::MessageTooBig | Self::InboxShed => Some(1009),
@@ -194,6 +198,7 @@ impl CloseReason {
             Self::TokenExpired => "the token has expired",
             Self::ProtocolError => "a frame broke the protocol",
             Self::InvalidUtf8 => "text was not valid UTF-8",
+            Self::InvalidDeflate => "the message was no deflate stream",
             Self::MessageTooBig => "the message is too big",
             Self::RateLimited => "too many messages",
             Self::OutboxFull => "the peer reads too slowly",

@@ -5,9 +5,15 @@
 //! and unmasked, and is borrowed from the input. Everything else goes through tungstenite: control
 //! frames through the reactor's shared engine, a message that arrives in fragments or pieces
 //! through an engine of its own, piece by piece, so that only bytes that came are held.
+//!
+//! A compressed message (RFC 7692) is only put together here and handed on as it came: who has the
+//! states inflates it. So until it is whole it costs no more than its bytes.
+
+use std::borrow::Cow;
 
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+use super::deflate::room_for;
 use super::engine::{Engine, READ_BUFFER};
 use super::frame::{self, Allowed, CONTROL_LIMIT, CloseFrame, FrameKind, HEADER_LIMIT, Header};
 use super::{Kind, Message, Violation};
@@ -75,6 +81,8 @@ pub(crate) enum Incoming<'a> {
     Message(Message<'a>),
     /// A message that came in pieces.
     Assembled(tungstenite::Message),
+    /// A compressed message, whole, still to be inflated.
+    Deflated(Kind, Cow<'a, [u8]>),
     /// A ping; the pong is in [`Tools::reply`].
     Ping,
     Pong,
@@ -100,7 +108,7 @@ struct Unfinished {
 
 /// A message whose last frame is still to come.
 struct Open {
-    engine: Box<Engine>,
+    so_far: SoFar,
     bytes: usize,
     /// The largest piece: tungstenite's read buffer has grown to that.
     largest: usize,
@@ -108,11 +116,22 @@ struct Open {
     next: Data,
 }
 
+/// What has come of an open message.
+enum SoFar {
+    /// It is with tungstenite.
+    Plain(Box<Engine>),
+    /// Nothing looks into it before it is whole.
+    Deflated(Kind, Vec<u8>),
+}
+
 impl Partial {
     /// Bytes held for an unfinished message; what the inbox budget is charged with.
     pub(crate) fn held(&self) -> usize {
-        let message = self.message.as_ref().map_or(0, |open| {
-            open.bytes.saturating_add(open.largest).saturating_add(size_of::<Engine>())
+        let message = self.message.as_ref().map_or(0, |open| match &open.so_far {
+            SoFar::Plain(_) => {
+                open.bytes.saturating_add(open.largest).saturating_add(size_of::<Engine>())
+            }
+            SoFar::Deflated(_, bytes) => bytes.capacity(),
         });
         message.saturating_add(self.control.len()).saturating_add(size_of::<Partial>())
     }
@@ -132,7 +151,8 @@ impl Partial {
     }
 }
 
-/// Decodes the next event from `input`; `None` when all of it is consumed.
+/// Decodes the next event from `input`; `None` when all of it is consumed. `deflates` says whether
+/// messages may be compressed.
 ///
 /// # Errors
 /// [`Violation`]: the connection must be failed, and nothing decoded from it any more.
@@ -140,12 +160,13 @@ pub(crate) fn decode<'a>(
     partial: &mut Option<Box<Partial>>,
     input: &mut Input<'a>,
     tools: &mut Tools,
+    deflates: bool,
 ) -> Result<Option<Incoming<'a>>, Violation> {
     while !input.bytes.is_empty() || partial.as_ref().is_some_and(|held| held.is_ready()) {
         let found = match partial {
-            None => whole(partial, input, tools)?,
+            None => whole(partial, input, tools, deflates)?,
             Some(held) => {
-                let found = pieces(held, input, tools)?;
+                let found = pieces(held, input, tools, deflates)?;
                 if held.is_empty() {
                     *partial = None;
                 }
@@ -165,8 +186,9 @@ fn whole<'a>(
     partial: &mut Option<Box<Partial>>,
     input: &mut Input<'a>,
     tools: &mut Tools,
+    deflates: bool,
 ) -> Result<Option<Incoming<'a>>, Violation> {
-    let allowed = Allowed { is_open: false, room: tools.message_limit };
+    let allowed = Allowed { is_open: false, deflates, room: tools.message_limit };
     let Some(header) = frame::parse(input.bytes, allowed)? else {
         keep_head(partial.get_or_insert_default(), input);
         return Ok(None);
@@ -178,6 +200,9 @@ fn whole<'a>(
             input.take(header.length);
             let payload = input.take(payload);
             frame::unmask(payload, header.mask, 0);
+            if header.is_deflated {
+                return Ok(Some(Incoming::Deflated(kind, Cow::Borrowed(payload))));
+            }
             let message = match kind {
                 Kind::Text => {
                     Message::Text(std::str::from_utf8(payload).map_err(|_| Violation::Utf8)?)
@@ -205,8 +230,9 @@ fn pieces<'a>(
     partial: &mut Partial,
     input: &mut Input<'a>,
     tools: &mut Tools,
+    deflates: bool,
 ) -> Result<Option<Incoming<'a>>, Violation> {
-    if partial.frame.is_none() && !begin_next(partial, input, tools)? {
+    if partial.frame.is_none() && !begin_next(partial, input, tools, deflates)? {
         return Ok(None);
     }
     let Some(unfinished) = &mut partial.frame else { return Ok(None) };
@@ -231,18 +257,26 @@ fn pieces<'a>(
         partial.frame = None;
         partial.head_length = 0;
     }
+    let fin = is_last && header.fin;
     let Some(open) = &mut partial.message else { return Ok(None) };
     open.bytes = open.bytes.saturating_add(piece.len());
-    open.largest = open.largest.max(piece.len());
-    let fin = is_last && header.fin;
-    let opcode = OpCode::Data(std::mem::replace(&mut open.next, Data::Continue));
-    let message = open.engine.feed(opcode, fin, piece, &mut tools.reply)?;
-    if message.is_some()
-        && let Some(open) = partial.message.take()
+    let found = match &mut open.so_far {
+        SoFar::Plain(engine) => {
+            open.largest = open.largest.max(piece.len());
+            let opcode = OpCode::Data(std::mem::replace(&mut open.next, Data::Continue));
+            engine.feed(opcode, fin, piece, &mut tools.reply)?.map(Incoming::Assembled)
+        }
+        SoFar::Deflated(kind, bytes) => {
+            bytes.extend_from_slice(piece);
+            fin.then(|| Incoming::Deflated(*kind, Cow::Owned(std::mem::take(bytes))))
+        }
+    };
+    if found.is_some()
+        && let Some(Open { so_far: SoFar::Plain(engine), .. }) = partial.message.take()
     {
-        tools.give_back(open.engine);
+        tools.give_back(engine);
     }
-    Ok(message.map(Incoming::Assembled))
+    Ok(found)
 }
 
 /// Reads the next header, which may itself arrive in pieces. True once it is there.
@@ -250,6 +284,7 @@ fn begin_next(
     partial: &mut Partial,
     input: &mut Input<'_>,
     tools: &mut Tools,
+    deflates: bool,
 ) -> Result<bool, Violation> {
     let before = partial.head_length;
     let mut joined = partial.head;
@@ -257,8 +292,12 @@ fn begin_next(
     for (to, from) in joined.iter_mut().skip(before).zip(input.bytes.iter()) {
         *to = *from;
     }
-    let (is_open, bytes) = partial.message.as_ref().map_or((false, 0), |open| (true, open.bytes));
-    let allowed = Allowed { is_open, room: tools.message_limit.saturating_sub(bytes) };
+    let limit = tools.message_limit;
+    let room = partial.message.as_ref().map_or(limit, |open| match open.so_far {
+        SoFar::Plain(_) => limit.saturating_sub(open.bytes),
+        SoFar::Deflated(..) => room_for(limit).saturating_sub(open.bytes),
+    });
+    let allowed = Allowed { is_open: partial.message.is_some(), deflates, room };
     let Some(header) = frame::parse(joined.get(..length).unwrap_or_default(), allowed)? else {
         keep_head(partial, input);
         return Ok(false);
@@ -285,8 +324,12 @@ fn start(partial: &mut Partial, header: Header, tools: &mut Tools) {
             Kind::Text => Data::Text,
             Kind::Binary => Data::Binary,
         };
-        partial.message =
-            Some(Open { engine: tools.borrow(), bytes: 0, largest: READ_BUFFER, next });
+        let so_far = if header.is_deflated {
+            SoFar::Deflated(kind, Vec::new())
+        } else {
+            SoFar::Plain(tools.borrow())
+        };
+        partial.message = Some(Open { so_far, bytes: 0, largest: READ_BUFFER, next });
     }
     partial.frame = Some(Unfinished { header, received: 0 });
 }

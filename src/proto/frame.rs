@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 
+use super::deflate::room_for;
 use super::{Kind, Violation};
 
 pub(crate) use tungstenite::protocol::CloseFrame;
@@ -17,6 +18,9 @@ pub(super) const CONTROL_LIMIT: usize = 125;
 /// The longest header a client can send: two bytes, eight of length, four of mask.
 pub(super) const HEADER_LIMIT: usize = 14;
 
+/// The bit on a message's first frame that says that it is compressed (RFC 7692 section 6).
+const RSV1: u8 = 0x40;
+
 /// The ping this server sends: empty, since any byte that comes back answers it.
 pub(crate) const PING_FRAME: &[u8] = &[0x89, 0x00];
 
@@ -24,6 +28,8 @@ pub(crate) const PING_FRAME: &[u8] = &[0x89, 0x00];
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     pub fin: bool,
+    /// It begins a compressed message.
+    pub is_deflated: bool,
     pub kind: FrameKind,
     pub mask: [u8; 4],
     pub payload: u64,
@@ -44,6 +50,8 @@ pub(super) enum FrameKind {
 pub(super) struct Allowed {
     /// A message is open: it must be continued before another begins.
     pub is_open: bool,
+    /// A message may be compressed: then RSV1 stands on its first frame (RFC 7692 section 6).
+    pub deflates: bool,
     /// Payload bytes that the message may still have.
     pub room: usize,
 }
@@ -55,10 +63,12 @@ pub(super) struct Allowed {
 #[inline]
 pub(super) fn parse(bytes: &[u8], allowed: Allowed) -> Result<Option<Header>, Violation> {
     let (Some(&first), second) = (bytes.first(), bytes.get(1)) else { return Ok(None) };
-    check_first(first, allowed.is_open)?;
+    check_first(first, allowed)?;
     let Some(&second) = second else { return Ok(None) };
     check_second(first, second)?;
-    check_length(bytes, first, second, allowed.room)?;
+    let is_deflated = first & RSV1 != 0;
+    let room = if is_deflated { room_for(allowed.room) } else { allowed.room };
+    check_length(bytes, first, second, room)?;
     let mut cursor = Cursor::new(bytes);
     let Ok(parsed) = FrameHeader::parse(&mut cursor) else {
         return Err(Violation::Protocol("malformed frame header"));
@@ -75,12 +85,16 @@ pub(super) fn parse(bytes: &[u8], allowed: Allowed) -> Result<Option<Header>, Vi
         OpCode::Data(Data::Reserved(_)) => return Err(Violation::Protocol("reserved opcode")),
     };
     let length = usize::try_from(cursor.position()).unwrap_or(usize::MAX);
-    Ok(Some(Header { fin: header.is_final, kind, mask, payload, length }))
+    Ok(Some(Header { fin: header.is_final, is_deflated, kind, mask, payload, length }))
 }
 
-fn check_first(first: u8, is_open: bool) -> Result<(), Violation> {
+fn check_first(first: u8, allowed: Allowed) -> Result<(), Violation> {
+    let is_open = allowed.is_open;
     if first & 0x70 != 0 {
-        return Err(Violation::Protocol("reserved bit set"));
+        let begins = !is_open && matches!(first & 0x0f, 0x1 | 0x2);
+        if !(allowed.deflates && begins && first & 0x70 == RSV1) {
+            return Err(Violation::Protocol("reserved bit set"));
+        }
     }
     match first & 0x0f {
         0x0 if !is_open => Err(Violation::Protocol("continuation of no message")),
@@ -165,12 +179,26 @@ pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4], offset: usize) {
 
 /// Appends one unmasked final frame, as a server sends it.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "each arm knows how long it is")]
 pub(crate) fn encode_into(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
-    let opcode = match kind {
+    append(out, opcode_of(kind), payload);
+}
+
+/// Appends one whose payload is compressed.
+pub(crate) fn encode_deflated_into(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
+    append(out, opcode_of(kind) | RSV1, payload);
+}
+
+#[inline]
+fn opcode_of(kind: Kind) -> u8 {
+    match kind {
         Kind::Text => 0x81,
         Kind::Binary => 0x82,
-    };
+    }
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "each arm knows how long it is")]
+fn append(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     match payload.len() {
         length @ 0..=125 => out.extend_from_slice(&[opcode, length as u8]),
         length @ 126..=0xffff => {
@@ -215,6 +243,26 @@ pub(crate) fn close_frame(code: u16, reason: &str) -> Bytes {
     out.into()
 }
 
+/// True if a frame that this server encoded is compressed.
+pub(crate) fn is_deflated(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| first & RSV1 != 0)
+}
+
+/// What a data frame that this server encoded without compression carries.
+pub(crate) fn message_in(frame: &[u8]) -> Option<(Kind, &[u8])> {
+    let (kind, start) = match frame {
+        [0x81, length, ..] => (Kind::Text, length),
+        [0x82, length, ..] => (Kind::Binary, length),
+        _ => return None,
+    };
+    let start = match start {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    Some((kind, frame.get(start..)?))
+}
+
 /// Splits bytes that this server encoded into its frames: (length of the frame, is it data?).
 pub(crate) fn walk_frames(mut bytes: &[u8]) -> impl Iterator<Item = (usize, bool)> {
     std::iter::from_fn(move || {
@@ -236,8 +284,8 @@ pub(crate) fn walk_frames(mut bytes: &[u8]) -> impl Iterator<Item = (usize, bool
 mod tests {
     use super::*;
 
-    const OUTSIDE: Allowed = Allowed { is_open: false, room: 1 << 20 };
-    const INSIDE: Allowed = Allowed { is_open: true, room: 1 << 20 };
+    const OUTSIDE: Allowed = Allowed { is_open: false, deflates: false, room: 1 << 20 };
+    const INSIDE: Allowed = Allowed { is_open: true, deflates: false, room: 1 << 20 };
 
     fn refused(bytes: &[u8]) -> bool {
         matches!(parse(bytes, OUTSIDE), Err(Violation::Protocol(_)))
@@ -260,6 +308,62 @@ mod tests {
             assert!(matches!(parse(&[first], INSIDE), Err(Violation::Protocol(_))));
         }
         assert!(matches!(parse(&[0x80], INSIDE), Ok(None)));
+    }
+
+    #[test]
+    fn rsv1_belongs_on_the_first_frame_of_a_message_where_that_may_be_compressed() {
+        let deflating = Allowed { deflates: true, ..OUTSIDE };
+        for (first, allowed, is_good) in [
+            (0xc1, deflating, true),
+            (0x42, deflating, true),
+            (0xc1, OUTSIDE, false),
+            (0xc0, Allowed { deflates: true, ..INSIDE }, false),
+            (0xc9, deflating, false),
+            (0xc8, deflating, false),
+            (0xca, deflating, false),
+            (0xe1, deflating, false),
+            (0xd1, deflating, false),
+            (0xa1, deflating, false),
+            (0xc3, deflating, false),
+        ] {
+            let outcome = parse(&[first], allowed);
+            match is_good {
+                true => assert!(matches!(outcome, Ok(None)), "{first:x}"),
+                false => assert!(matches!(outcome, Err(Violation::Protocol(_))), "{first:x}"),
+            }
+        }
+        let header = parse(&[0xc2, 0x80, 0, 0, 0, 0], deflating).unwrap().unwrap();
+        assert!(header.is_deflated && header.fin);
+        let header = parse(&[0x82, 0x80, 0, 0, 0, 0], deflating).unwrap().unwrap();
+        assert!(!header.is_deflated);
+    }
+
+    #[test]
+    fn a_compressed_message_may_be_a_little_longer_on_the_wire() {
+        let allowed = Allowed { deflates: true, room: 1000, ..OUTSIDE };
+        let most = u16::try_from(room_for(1000)).unwrap();
+        let header = |first: u8, length: u16| {
+            let [a, b] = length.to_be_bytes();
+            parse(&[first, 0xfe, a, b], allowed)
+        };
+        assert!(matches!(header(0xc2, most), Ok(None)));
+        assert!(matches!(header(0xc2, most + 1), Err(Violation::TooBig)));
+        assert!(matches!(header(0x82, 1001), Err(Violation::TooBig)));
+    }
+
+    #[test]
+    fn what_was_encoded_is_found_again() {
+        for length in [0, 125, 126, 65_535, 65_536] {
+            let payload = vec![b'x'; length];
+            let mut frame = Vec::new();
+            encode_into(&mut frame, Kind::Text, &payload);
+            assert_eq!(message_in(&frame), Some((Kind::Text, &payload[..])));
+            assert!(!is_deflated(&frame));
+            frame.clear();
+            encode_deflated_into(&mut frame, Kind::Binary, &payload);
+            assert!(is_deflated(&frame) && message_in(&frame).is_none());
+        }
+        assert_eq!(message_in(PING_FRAME), None);
     }
 
     #[test]

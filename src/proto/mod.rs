@@ -1,4 +1,4 @@
-//! The wire: HTTP upgrade, WebSocket frames, and the transcoder in front of tungstenite.
+//! The wire: HTTP upgrade, WebSocket frames, permessage-deflate, the transcoder before tungstenite.
 //! Not for lifetimes, queues or sockets: nothing here knows the time or who is connected.
 
 // A peer chooses every byte that comes here, so what could panic on one does not compile, and
@@ -14,6 +14,7 @@
 )]
 
 mod decoder;
+pub(crate) mod deflate;
 mod engine;
 mod forwarded;
 mod frame;
@@ -26,8 +27,12 @@ pub mod tls;
 mod upgrade;
 
 pub(crate) use self::decoder::{Incoming, Input, Partial, Tools, decode};
+pub use self::deflate::{Deflation, LARGEST_WINDOW, SMALLEST_WINDOW};
 pub use self::forwarded::forwarded_client;
-pub(crate) use self::frame::{PING_FRAME, close_frame, encode_into, frame_length, walk_frames};
+pub(crate) use self::frame::{
+    PING_FRAME, close_frame, encode_deflated_into, encode_into, frame_length, is_deflated,
+    message_in, walk_frames,
+};
 pub(crate) use self::http::{Answer, resource};
 pub use self::http::{HEAD_LIMIT, Head, Headers, Request, parse_head};
 pub use self::message::{Kind, Message};
@@ -46,6 +51,9 @@ pub enum Violation {
     /// 1007: text that is not UTF-8 (RFC 6455 section 8.1).
     #[error("text is not UTF-8")]
     Utf8,
+    /// 1007: a compressed message that is no deflate stream (RFC 7692 names no code for it).
+    #[error("the message is no deflate stream")]
+    Deflate,
     /// 1009: a message beyond the configured size.
     #[error("message exceeds the size limit")]
     TooBig,

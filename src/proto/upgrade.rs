@@ -4,6 +4,7 @@
 use http::StatusCode;
 use tungstenite::handshake::derive_accept_key;
 
+use super::deflate::Agreed;
 use super::grammar::{is_extension, is_list, is_token};
 use super::http::{Answer, Headers, Request};
 
@@ -23,8 +24,14 @@ pub(crate) struct Upgrade {
 }
 
 impl Upgrade {
-    /// Appends the 101 answer (RFC 6455 section 4.2.2), with the subprotocol if one was selected.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, subprotocol: Option<&str>) {
+    /// Appends the 101 answer (RFC 6455 section 4.2.2), with the subprotocol if one was selected and
+    /// what was agreed of compression.
+    pub(crate) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        subprotocol: Option<&str>,
+        agreed: Option<&Agreed>,
+    ) {
         out.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
               Sec-WebSocket-Accept: ",
@@ -33,6 +40,10 @@ impl Upgrade {
         if let Some(subprotocol) = subprotocol {
             out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
             out.extend_from_slice(subprotocol.as_bytes());
+        }
+        if let Some(agreed) = agreed {
+            out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+            agreed.write(out);
         }
         out.extend_from_slice(b"\r\n\r\n");
     }
@@ -168,7 +179,7 @@ mod tests {
         parse_head(GOOD.as_bytes(), |request| {
             let Wanted::Upgrade(upgrade) = classify(&request, true) else { panic!() };
             let mut out = Vec::new();
-            upgrade.write(&mut out, Some("chat"));
+            upgrade.write(&mut out, Some("chat"), None);
             let text = String::from_utf8(out).unwrap();
             assert!(text.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
             assert!(text.ends_with("Sec-WebSocket-Protocol: chat\r\n\r\n"));

@@ -187,6 +187,7 @@ impl Reactor {
                 reason: doomed.reason,
             });
             core.unaccount(token.index, &mut conn);
+            core.forget_contexts(token.index, &conn);
             core.depart(token, &conn);
             core.expiries.remove(&token.index);
             core.tls.forget(token.index);

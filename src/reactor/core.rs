@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::clock::Now;
+use super::compression::Compression;
 use super::drain;
 use super::guests::Guests;
 use super::mailbox::Fanout;
@@ -37,6 +38,7 @@ pub(super) struct Core {
     pub wheel: Wheel,
     pub output: Output,
     pub tools: Tools,
+    pub compression: Compression,
     pub limits: Limits,
     pub gate: Arc<Gate>,
     pub admission: Arc<Admission>,
@@ -106,6 +108,7 @@ impl Core {
             wheel: Wheel::new(now.tick),
             output: Output::new(),
             tools: Tools::new(limits.message_size),
+            compression: Compression::new(&shared.compression),
             limits,
             gate: Arc::clone(&shared.gate),
             admission: Arc::clone(&shared.admission),

@@ -90,8 +90,14 @@ impl Core {
         let members = self.members.get_mut(route).map(std::mem::take).unwrap_or_default();
         let number = self.output.share(fanout.frame.clone());
         let mut queued = 0;
-        for &index in &members {
-            queued += u64::from(self.queue_shared(index, number, &fanout));
+        if let Some(mut forms) = self.forms(&fanout.frame, number) {
+            for &index in &members {
+                queued += u64::from(self.queue_form(index, &mut forms));
+            }
+        } else {
+            for &index in &members {
+                queued += u64::from(self.queue_shared(index, number, &fanout.frame));
+            }
         }
         let looked_at = members.len();
         if let Some(place) = self.members.get_mut(route) {

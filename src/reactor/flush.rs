@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::core::Core;
 use super::output::{Kept, Touched};
-use crate::conn::{CloseReason, Conn, Frame, NOWHERE, Pause, Phase};
+use crate::conn::{Budget, Class, CloseReason, Conn, Frame, NOWHERE, Outbox, Pause, Phase, Tick};
 use crate::io::{Sending, Token};
 use crate::mutation::{self, Mutation};
 use crate::proto::tls::RECORD_OVERHEAD;
-use crate::proto::walk_frames;
+use crate::proto::{is_deflated, walk_frames};
 
 /// Slices in one vectored write; far below the kernel's 1,024 (`IOV_MAX`).
 const PARTS: usize = 64;
@@ -101,11 +101,17 @@ impl Core {
         let Some(conn) = slots.get(chain.token) else { return 0 };
         let budget = &shared.outbox_budget;
         let mut kept = 0;
+        let keeping = Keeping {
+            is_answered,
+            has_takeover: conn.deflation().sends_with_takeover(),
+            now: now.tick,
+        };
         let outbox = &mut conn.wake().outbox;
         for (piece, gone) in output.unsent(chain, gone) {
             match piece {
                 Kept::Shared(frame) => {
-                    outbox.push_rest(frame.clone(), gone, true, now.tick, budget);
+                    let class = keeping.class_of(frame.bytes());
+                    outbox.push_as(class, frame.clone(), gone, now.tick, budget);
                     kept += 1;
                 }
                 Kept::Fixed(bytes) => {
@@ -113,7 +119,7 @@ impl Core {
                     outbox.push_rest(frame, gone, false, now.tick, budget);
                 }
                 Kept::Frames(bytes) => {
-                    kept += keep_frames(outbox, bytes, gone, is_answered, now.tick, budget);
+                    kept += keeping.keep_frames(outbox, bytes, gone, budget);
                 }
             }
         }
@@ -126,6 +132,7 @@ impl Core {
             return self.send_sealed_backlog(token);
         }
         loop {
+            let room = self.settle_backlog(token).min(PARTS);
             let Core { driver, slots, shared, shard, .. } = self;
             let Some(conn) = slots.get(token) else { return };
             let Some(active) = conn.active() else { break };
@@ -133,7 +140,7 @@ impl Core {
                 break;
             }
             let mut parts = Vec::new();
-            active.outbox.parts(&mut parts, PARTS);
+            active.outbox.parts(&mut parts, room);
             let outcome = driver.send(token, &parts);
             drop(parts);
             match outcome {
@@ -240,49 +247,70 @@ impl Conn {
     }
 }
 
-/// Queues encoded frames one by one, of which the first `gone` bytes have left; how many data
-/// frames that were. Where the handshake's answer has not begun to leave, nothing may overtake it.
-fn keep_frames(
-    outbox: &mut crate::conn::Outbox,
-    bytes: &[u8],
-    mut gone: usize,
+/// How what the kernel has not taken is kept.
+struct Keeping {
+    /// Where the handshake's answer has not begun to leave, nothing may overtake it.
     is_answered: bool,
-    now: crate::conn::Tick,
-    budget: &crate::conn::Budget,
-) -> u32 {
-    let mut rest = bytes;
-    let mut messages = 0;
-    for (length, is_data) in walk_frames(bytes) {
-        let (frame, after) = rest.split_at(length.min(rest.len()));
-        rest = after;
-        if gone >= length {
-            gone -= length;
-            continue;
+    /// What is compressed refers to what was before it.
+    has_takeover: bool,
+    now: Tick,
+}
+
+impl Keeping {
+    /// With takeover these bytes have been compressed, or not, in the order in which they leave.
+    fn class_of(&self, frame: &[u8]) -> Class {
+        match self.has_takeover {
+            true if is_deflated(frame) => Class::Bound,
+            true => Class::Settled,
+            false => Class::Data,
         }
-        if gone == 0 && !is_data && is_answered {
-            // Pings and pongs: a peer that asks for thousands and reads none is owed the last few.
-            outbox.push_control(frame, now);
-            continue;
-        }
-        let frame = Frame::own(Bytes::copy_from_slice(frame));
-        outbox.push_rest(frame, gone, is_data, now, budget);
-        messages += u32::from(is_data);
-        gone = 0;
     }
-    messages
+
+    /// Queues encoded frames one by one, of which the first `gone` bytes have left; how many data
+    /// frames that were.
+    fn keep_frames(
+        &self,
+        outbox: &mut Outbox,
+        bytes: &[u8],
+        mut gone: usize,
+        budget: &Budget,
+    ) -> u32 {
+        let mut rest = bytes;
+        let mut messages = 0;
+        for (length, is_data) in walk_frames(bytes) {
+            let (frame, after) = rest.split_at(length.min(rest.len()));
+            rest = after;
+            if gone >= length {
+                gone -= length;
+                continue;
+            }
+            if gone == 0 && !is_data && self.is_answered {
+                // Pings and pongs: a peer that asks for thousands and reads none is owed the last
+                // few.
+                outbox.push_control(frame, self.now);
+                continue;
+            }
+            let class = if is_data { self.class_of(frame) } else { Class::Fixed };
+            let frame = Frame::own(Bytes::copy_from_slice(frame));
+            outbox.push_as(class, frame, gone, self.now, budget);
+            messages += u32::from(is_data);
+            gone = 0;
+        }
+        messages
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conn::{Budget, Outbox, Tick};
 
     fn kept(is_answered: bool) -> Vec<u8> {
         let budget = Budget::new(1 << 20);
         let mut outbox = Outbox::default();
         outbox.push(Frame::own(Bytes::from_static(b"101")), false, Tick(0), &budget);
         let frames = b"\x8a\x01p\x81\x01d";
-        assert_eq!(keep_frames(&mut outbox, frames, 0, is_answered, Tick(0), &budget), 1);
+        let keeping = Keeping { is_answered, has_takeover: false, now: Tick(0) };
+        assert_eq!(keeping.keep_frames(&mut outbox, frames, 0, &budget), 1);
         let mut parts = Vec::new();
         outbox.parts(&mut parts, PARTS);
         parts.iter().flat_map(|part| part.iter().copied()).collect()

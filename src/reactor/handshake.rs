@@ -122,9 +122,10 @@ impl Reactor {
         let headers = request.headers();
         let on_offer = shared.routes.get(route).map_or(&[][..], |route| &route.subprotocols);
         let subprotocol = select(&core.gate, on_offer, headers);
+        let agreed = core.agree_on_compression(token, headers);
         // The 101 goes first, since what the handler sends must stand behind it; if the handler
         // won't have the connection, all of it is taken back.
-        core.queue_fixed(token, |out| upgrade.write(out, subprotocol));
+        core.queue_fixed(token, |out| upgrade.write(out, subprotocol, agreed.as_ref()));
         let opening = Opening {
             path: request.path(),
             query: request.query(),

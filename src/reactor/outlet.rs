@@ -2,7 +2,6 @@
 //! Not for writing; the flush phase does that.
 
 use super::core::Core;
-use super::mailbox::Fanout;
 use crate::config::SlowConsumer;
 use crate::conn::{CloseReason, Frame, Phase};
 use crate::handler::Outlet;
@@ -17,36 +16,58 @@ impl Core {
     /// Queues a data message for one connection.
     #[inline]
     pub fn queue_message(&mut self, token: Token, kind: Kind, payload: &[u8]) {
-        let Some(has_backlog) = self.admit_data(token, frame_length(payload.len())) else { return };
+        if !self.compression.is_on() || !self.queue_compressed(token, kind, payload) {
+            self.queue_plain(token, kind, payload);
+        }
+    }
+
+    /// Queues it as it is.
+    #[inline]
+    pub fn queue_plain(&mut self, token: Token, kind: Kind, payload: &[u8]) {
+        let length = frame_length(payload.len());
+        if let Some(has_backlog) = self.admit_data(token, length) {
+            self.enqueue(token, has_backlog, length, |out| encode_into(out, kind, payload));
+        }
+    }
+
+    /// Queues what has been admitted: `length` bytes that `write` encodes.
+    #[inline]
+    pub fn enqueue(
+        &mut self,
+        token: Token,
+        has_backlog: bool,
+        length: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let Core { slots, output, now, shared, .. } = self;
         let Some(conn) = slots.get(token) else { return };
         conn.data_queued(now.tick);
         if has_backlog {
-            let mut bytes = Vec::with_capacity(frame_length(payload.len()));
-            encode_into(&mut bytes, kind, payload);
+            let mut bytes = Vec::with_capacity(length);
+            write(&mut bytes);
             let outbox = &mut conn.wake().outbox;
             outbox.push(Frame::own(bytes.into()), true, now.tick, &shared.outbox_budget);
             self.mark_backlog(token);
         } else {
-            output.frames(token, &mut conn.output, 1, |out| encode_into(out, kind, payload));
+            output.frames(token, &mut conn.output, 1, write);
         }
     }
 
     /// Queues a shared frame, known to this turn's output as `number`. False if it found no room
     /// or the connection is closing.
     #[inline]
-    pub fn queue_shared(&mut self, index: u32, number: u32, fanout: &Fanout) -> bool {
+    pub fn queue_shared(&mut self, index: u32, number: u32, frame: &Frame) -> bool {
         let token = self.slots.token(index);
-        let Some(has_backlog) = self.admit_data(token, fanout.frame.len()) else { return false };
+        let Some(has_backlog) = self.admit_data(token, frame.len()) else { return false };
         let Core { slots, output, now, shared, .. } = self;
         let Some(conn) = slots.get(token) else { return false };
         conn.data_queued(now.tick);
         if has_backlog {
             let outbox = &mut conn.wake().outbox;
-            outbox.push(fanout.frame.clone(), true, now.tick, &shared.outbox_budget);
+            outbox.push(frame.clone(), true, now.tick, &shared.outbox_budget);
             self.mark_backlog(token);
         } else {
-            output.shared(token, &mut conn.output, number, fanout.frame.len());
+            output.shared(token, &mut conn.output, number, frame.len());
         }
         true
     }
@@ -54,7 +75,7 @@ impl Core {
     /// Whether a data frame of `length` bytes may be queued: None for no, else whether the outbox
     /// holds unsent bytes that it must stand behind. An empty outbox takes one of any length.
     #[inline]
-    fn admit_data(&mut self, token: Token, length: usize) -> Option<bool> {
+    pub fn admit_data(&mut self, token: Token, length: usize) -> Option<bool> {
         let conn = self.slots.get(token)?;
         if !matches!(conn.phase(), Phase::Open | Phase::Handshake) {
             return None;

@@ -92,6 +92,7 @@ impl Reactor {
             Incoming::Assembled(message) => {
                 self.deliver(token, Message::Binary(&message.into_data()));
             }
+            Incoming::Deflated(kind, payload) => self.inflate(token, kind, &payload),
             Incoming::Ping => {
                 let reply = std::mem::take(&mut self.core.tools.reply);
                 self.core.queue_control(token, &reply);
@@ -114,7 +115,7 @@ impl Reactor {
     }
 
     /// Gives one message to its handler. If that panics, only this connection pays for it.
-    fn deliver(&mut self, token: Token, message: Message<'_>) {
+    pub(super) fn deliver(&mut self, token: Token, message: Message<'_>) {
         let core = &mut self.core;
         core.shard.messages_received.increment();
         if !core.spend_token(token) {
@@ -264,10 +265,11 @@ impl Core {
     }
 }
 
-fn reason_for(violation: Violation) -> CloseReason {
+pub(super) fn reason_for(violation: Violation) -> CloseReason {
     match violation {
         Violation::Protocol(_) => CloseReason::ProtocolError,
         Violation::Utf8 => CloseReason::InvalidUtf8,
+        Violation::Deflate => CloseReason::InvalidDeflate,
         Violation::TooBig => CloseReason::MessageTooBig,
     }
 }

@@ -77,6 +77,7 @@ impl Core {
     pub fn send_sealed_backlog(&mut self, token: Token) {
         loop {
             let is_mute = self.is_mute(token);
+            let room = self.settle_backlog(token).min(PARTS);
             let Core { driver, slots, tls, shared, shard, now, .. } = self;
             let Some(conn) = slots.get(token) else { return };
             let Some(active) = conn.active() else { break };
@@ -93,7 +94,7 @@ impl Core {
             if sealed < SEAL_BELOW && sealed < outbox.bytes() {
                 has_control = !outbox.control_is_out();
                 let mut parts = Vec::new();
-                outbox.parts(&mut parts, PARTS);
+                outbox.parts(&mut parts, room);
                 match tls.seal(token.index, parts.iter().map(|part| &**part), BURST) {
                     Ok(bytes) => messages = outbox.sealed(bytes, budget),
                     Err(failure) => {

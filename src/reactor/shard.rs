@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::arrivals::Arrivals;
+use super::deflations::Deflations;
 use crate::conn::deadline::Deadline;
 use crate::conn::reason::{CloseReason, RefusedReason};
 use crate::proto::tls::Handshake;
@@ -209,6 +210,8 @@ pub struct Shard {
     pub tls_handshakes: [Counter; Handshake::COUNT],
     /// TLS handshakes that failed.
     pub tls_handshakes_failed: Counter,
+    /// Messages compressed and inflated, and what that takes.
+    pub deflations: Deflations,
     /// Connections ended, by [`CloseReason::index`].
     pub closed: [Counter; CloseReason::COUNT],
     /// Connections ended, by close code; written through [`close_code`](Self::close_code).
@@ -287,6 +290,7 @@ impl Shard {
             arrivals: Arrivals::new(),
             tls_handshakes: [const { Counter::new() }; Handshake::COUNT],
             tls_handshakes_failed: Counter::new(),
+            deflations: Deflations::new(),
             closed: [const { Counter::new() }; CloseReason::COUNT],
             close_codes: CloseCodes::new(),
             pings_sent: Counter::new(),

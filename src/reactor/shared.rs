@@ -45,6 +45,10 @@ pub struct Shared {
     pub admission: Arc<Admission>,
     /// How they are counted.
     pub census: Census,
+    /// Whether and how messages are compressed.
+    pub compression: config::Compression,
+    /// Bytes that the contexts of connections take, or may come to.
+    pub context_memory: Budget,
     /// The largest message that may be published, in bytes.
     pub message_limit: AtomicUsize,
     /// Connections that may be open at once.
@@ -83,6 +87,8 @@ impl Shared {
             gate: Arc::default(),
             admission: Arc::new(Admission::from(&rules)),
             census: Census::new(rules.max_addresses),
+            compression: config::Compression::default(),
+            context_memory: Budget::new(0),
             max_connections,
             connections: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
@@ -110,6 +116,14 @@ impl Shared {
     pub fn counting(mut self, rules: &config::Admission) -> Self {
         self.admission = Arc::new(Admission::from(rules));
         self.census = Census::new(rules.max_addresses);
+        self
+    }
+
+    /// Compresses messages in this way.
+    #[must_use]
+    pub fn compressing(mut self, compression: config::Compression) -> Self {
+        self.compression = compression;
+        self.context_memory = Budget::new(compression.memory);
         self
     }
 

@@ -115,7 +115,8 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     let shards = (0..config.reactors).map(|_| Shard::new()).collect();
     let mailboxes = Mailboxes::new(wakers, config.mailbox_limit);
     let shared = Shared::new(infos, mailboxes, shards, config.limits, max_connections)
-        .counting(&config.admission);
+        .counting(&config.admission)
+        .compressing(config.compression);
     let shared = Arc::new(shared.guarded(gate).identified(identity));
     shared.shards.iter().take(tables).for_each(|shard| shard.descriptors_allowed.set(limit));
     let unix = Arc::new(unix_listeners(&config)?);

@@ -15,6 +15,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part of the harness")]
 
 mod admin;
+pub mod deflate;
 mod embedded;
 pub mod frame;
 mod herd;
@@ -29,7 +30,7 @@ pub mod token;
 
 use std::time::{Duration, Instant};
 
-pub use admin::ask;
+pub use admin::{answer as admin_answer, ask};
 pub use embedded::Embedded;
 pub use frame::Frame;
 pub use herd::Herd;

@@ -64,7 +64,7 @@ fn what_makes_no_sense_is_refused_with_what_would() {
         ("--max-addresses=0", "0 addresses cannot be counted; write 1 to 67108864"),
         (
             "--connect-rate=0/s",
-            "\"0/s\": a rate of 0 lets no message through; write a rate like 100/s, or off",
+            "\"0/s\": a rate of 0 lets nothing through; write a rate like 100/s, or off",
         ),
         ("--user-limit-policy=replaced", "\"replaced\" is unknown; did you mean replace?"),
         (

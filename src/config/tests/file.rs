@@ -48,7 +48,7 @@ subprotocols = [\"ok\", \"not ok\"]
         file(content).config().unwrap_err(),
         [
             "F:2 reactors: \"none\" is not a whole number; write a number like 4, or auto",
-            "F:5 message_rate: \"0/s\": a rate of 0 lets no message through; write a rate like \
+            "F:5 message_rate: \"0/s\": a rate of 0 lets nothing through; write a rate like \
              100/s, or off",
             "F:8 listen: \"localhost:1\" is not an IP address with a port; write it like \
              127.0.0.1:9001 or [::]:9001, or unix:/run/pulsewheel.sock; names are not resolved",

@@ -15,6 +15,7 @@ use super::{Command, Config, load};
 mod admission;
 mod changes;
 mod command_line;
+mod compression;
 mod file;
 mod gate;
 mod precedence;

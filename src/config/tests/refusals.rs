@@ -96,7 +96,7 @@ fn a_rate_that_lets_nothing_through_is_refused() {
         assert_eq!(
             lines,
             [format!(
-                "flag --{name}: \"100/s:0\": a burst of 0 lets no message through; write a burst \
+                "flag --{name}: \"100/s:0\": a burst of 0 lets nothing through; write a burst \
                  of 1 or more, or off"
             )]
         );

@@ -11,8 +11,8 @@ use proptest::sample::select;
 use super::super::fields::show;
 use super::super::keys::{KEYS, Key, Spec};
 use super::super::{
-    Admission, Config, Drain, ForwardedHeader, Limits, ListenAddress, LogFormat, LogSettings,
-    Proxy, Rate, RatePolicy, Route, SlowConsumer, UserPolicy,
+    Admission, Compression, CompressionMode, Config, Drain, ForwardedHeader, Limits, ListenAddress,
+    LogFormat, LogSettings, Proxy, Rate, RatePolicy, Route, SlowConsumer, UserPolicy,
 };
 use super::{HANDLERS, Typed};
 use crate::gate::{self, AllowedOrigin};
@@ -117,8 +117,22 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn compression()(
+        mode in select(vec![
+            CompressionMode::Off, CompressionMode::Shared, CompressionMode::Dedicated,
+        ]),
+        min_size in 0..=1usize << 30,
+        level in 1..=9u8,
+        window in 9..=15u8,
+        memory in 1..=1u64 << 40,
+    ) -> Compression {
+        Compression { mode, min_size, level, window, memory }
+    }
+}
+
+prop_compose! {
     fn configs()(
-        (limits, admission) in (limits(), admission()),
+        (limits, admission, compression) in (limits(), admission(), compression()),
         port in 10_000..60_000u16,
         count in 1..5u16,
         admin in any::<bool>(),
@@ -152,6 +166,7 @@ prop_compose! {
             takeover,
             mailbox_limit,
             limits,
+            compression,
             admission,
             drain: Drain { delay, window },
             gate: gate::Settings { allowed_origins, requires_origin, ..Default::default() },

@@ -126,7 +126,7 @@ fn whole(stream: &[u8], limit: usize) -> Read {
 pub fn fault(violation: Violation) -> Fault {
     match violation {
         Violation::Protocol(_) => Fault::Protocol,
-        Violation::Utf8 => Fault::Utf8,
+        Violation::Utf8 | Violation::Deflate => Fault::Utf8,
         Violation::TooBig => Fault::TooBig,
     }
 }
