@@ -25,6 +25,7 @@ mod raw;
 pub mod server;
 pub mod sockets;
 mod sources;
+pub mod tls;
 pub mod token;
 
 use std::time::{Duration, Instant};

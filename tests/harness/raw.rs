@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::frame::{self, Frame};
+use super::tls::Secrecy;
 use super::{PATIENCE, Server};
 
 /// The key of the RFC's own example, and what it is answered with.
@@ -47,16 +48,17 @@ impl Response {
     }
 }
 
-/// A TCP connection to the server.
+/// A TCP connection to the server, with TLS or without.
 #[derive(Debug)]
 pub struct RawClient {
     stream: TcpStream,
     unread: Vec<u8>,
+    secrecy: Option<Secrecy>,
 }
 
 impl From<TcpStream> for RawClient {
     fn from(stream: TcpStream) -> Self {
-        RawClient { stream, unread: Vec::new() }
+        RawClient { stream, unread: Vec::new(), secrecy: None }
     }
 }
 
@@ -70,7 +72,7 @@ impl RawClient {
     pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        Ok(RawClient { stream, unread: Vec::new() })
+        Ok(RawClient { stream, unread: Vec::new(), secrecy: None })
     }
 
     /// A connection with a receive buffer so small that the server soon notices who does not read.
@@ -81,7 +83,7 @@ impl RawClient {
         socket.connect(&server.address().into()).expect("the server listens");
         let stream = TcpStream::from(socket);
         stream.set_nodelay(true).expect("nodelay can be set");
-        RawClient { stream, unread: Vec::new() }
+        RawClient { stream, unread: Vec::new(), secrecy: None }
     }
 
     /// A connection that has been upgraded.
@@ -96,6 +98,27 @@ impl RawClient {
         assert_eq!(response.status, 101, "{response:?}");
         assert_eq!(response.header("Sec-WebSocket-Accept"), Some(ACCEPT));
         self
+    }
+
+    /// Shakes hands under TLS on this connection.
+    pub fn secured(self, config: &std::sync::Arc<rustls::ClientConfig>) -> Self {
+        self.try_secured(config).expect("the handshake succeeds")
+    }
+
+    /// As [`secured`](Self::secured), for where it may fail.
+    pub fn try_secured(
+        mut self,
+        config: &std::sync::Arc<rustls::ClientConfig>,
+    ) -> io::Result<Self> {
+        let mut secrecy = Secrecy::new(config);
+        secrecy.shake_hands(&mut self.stream, &mut self.unread)?;
+        self.secrecy = Some(secrecy);
+        Ok(self)
+    }
+
+    /// Its TLS.
+    pub fn secrecy(&mut self) -> &mut Secrecy {
+        self.secrecy.as_mut().expect("it speaks TLS")
     }
 
     /// The socket itself.
@@ -115,7 +138,15 @@ impl RawClient {
 
     /// Sends, where the server may have gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
+        match &mut self.secrecy {
+            Some(secrecy) => self.stream.write_all(&secrecy.seal(bytes)),
+            None => self.stream.write_all(bytes),
+        }
+    }
+
+    /// Sends bytes that are sealed already, or are to look so.
+    pub fn send_wire(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server takes what is sent");
     }
 
     /// Sends each byte in a segment of its own.
@@ -270,7 +301,10 @@ impl RawClient {
                 outcome => break outcome?,
             }
         };
-        self.unread.extend_from_slice(&buffer[..n]);
+        match &mut self.secrecy {
+            Some(secrecy) => secrecy.open(&buffer[..n], &mut self.unread)?,
+            None => self.unread.extend_from_slice(&buffer[..n]),
+        }
         Ok(n)
     }
 

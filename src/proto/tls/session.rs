@@ -110,7 +110,8 @@ impl Session {
         if matches!(out.end, Some(End::Failed(_) | End::PlainHttp)) {
             self.0 = Stage::Over;
         }
-        if out.end.is_some() {
+        if out.end.is_some() || held.is_empty() {
+            // Its room too: an idle connection has none.
             *held = Vec::new();
         }
         out
