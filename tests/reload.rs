@@ -5,8 +5,10 @@ mod harness;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 
+use harness::server::BINARY;
 use harness::{PATIENCE, RawClient, Server, assert_between, frame, ms, scratch_path, wait_until};
 
 /// A server with a configuration file that can be written anew.
@@ -160,6 +162,26 @@ fn what_needs_a_restart_is_named_and_what_does_not_is_taken_all_the_same() {
     let mut peer = RawClient::open(&configured.server, "/echo");
     peer.send(&frame::text(&"x".repeat(1025)));
     peer.expect_close(1009);
+}
+
+/// Who starts a server waits for the line that says where it listens.
+#[test]
+fn a_reload_that_is_asked_for_as_soon_as_the_server_listens_is_not_its_end() {
+    // A shell is quick enough to signal in the very moment.
+    const SCRIPT: &str = "(\"$0\" --listen 127.0.0.1:0 --admin off 2>&1 & echo \"pid $!\") |
+        while read -r line; do
+            case $line in
+                'pid '*) pid=${line#pid } ;;
+                *' listens on '*) kill -s HUP $pid ;;
+                *'nothing has changed'*) kill -s TERM $pid ;;
+            esac
+            echo \"$line\"
+        done";
+    for _ in 0..10 {
+        let ran = Command::new("/bin/sh").args(["-c", SCRIPT, BINARY]).output();
+        let told = String::from_utf8(ran.expect("there is a shell").stdout).expect("it is text");
+        assert!(told.contains("nothing has changed") && told.contains("drained"), "{told}");
+    }
 }
 
 #[test]

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::{Handle, Signals};
+use signal_hook::consts::SIGHUP;
 
 use super::desk::Desk;
 use super::publisher::Publisher;
+use super::signals::SignalQueue;
 use super::start;
 use crate::admin::AdminServer;
 use crate::config::{self, Config, ListenAddress};
@@ -183,11 +183,17 @@ impl Running {
     /// # Errors
     /// [`RunError`]: a reactor failed, or signals can't be handled.
     pub fn run_until_signalled(self) -> Result<Ended, RunError> {
-        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(RunError::Signals)?;
-        let handle = signals.handle();
-        let listener = listen_to(signals, self.notices.clone());
+        self.run_until(SignalQueue::new()?)
+    }
+
+    /// The same with signals that have been caught since before it was started.
+    ///
+    /// # Errors
+    /// [`RunError`]: a reactor failed.
+    pub fn run_until(self, signals: SignalQueue) -> Result<Ended, RunError> {
+        let telling = signals.tell(self.notices.clone());
         let ended = self.run();
-        end_listening(&handle, listener);
+        telling.end();
         ended
     }
 
@@ -412,20 +418,4 @@ impl Running {
             self.shared.outbox_budget.used(),
         );
     }
-}
-
-fn listen_to(mut signals: Signals, notices: Sender<Notice>) -> JoinHandle<()> {
-    thread::spawn(move || {
-        for signal in signals.forever() {
-            if notices.send(Notice::Signal(signal)).is_err() {
-                return;
-            }
-        }
-    })
-}
-
-fn end_listening(handle: &Handle, listener: JoinHandle<()>) {
-    handle.close();
-    // It has nothing to fail at.
-    let _ = listener.join();
 }
