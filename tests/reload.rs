@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use harness::server::BINARY;
+use harness::server::binary;
 use harness::{PATIENCE, RawClient, Server, assert_between, frame, ms, scratch_path, wait_until};
 
 /// A server with a configuration file that can be written anew.
