@@ -178,7 +178,7 @@ fn a_reload_that_is_asked_for_as_soon_as_the_server_listens_is_not_its_end() {
             echo \"$line\"
         done";
     for _ in 0..10 {
-        let ran = Command::new("/bin/sh").args(["-c", SCRIPT, BINARY]).output();
+        let ran = Command::new("/bin/sh").args(["-c", SCRIPT]).arg(binary()).output();
         let told = String::from_utf8(ran.expect("there is a shell").stdout).expect("it is text");
         assert!(told.contains("nothing has changed") && told.contains("drained"), "{told}");
     }
