@@ -147,19 +147,26 @@ impl Outbox {
             && self.queue.iter().all(|queued| queued.class.is_data())
     }
 
-    /// Puts sealed bytes behind those there are, ahead of all that is not sealed; `messages` count
-    /// as sent once they are.
+    /// Puts sealed bytes behind those there are, ahead of all that is not sealed; what they carry was
+    /// queued at `since`, and `messages` of it count as sent once they are.
     pub fn push_wire(
         &mut self,
         bytes: &[u8],
         messages: u32,
         has_control: bool,
-        now: Tick,
+        since: Tick,
         budget: &Budget,
     ) {
         self.bytes = self.bytes.saturating_add(bytes.len());
-        let wire = self.wire.get_or_insert_with(|| Box::new(Wire::new(now)));
+        let wire = self.wire.get_or_insert_with(|| Box::new(Wire::new(since)));
+        wire.since = wire.since.earlier(since);
         wire.push(bytes, messages, has_control, budget);
+    }
+
+    /// True if nothing is sealed but what was queued at this tick, so that what is sealed behind it
+    /// does not look older than it is.
+    pub fn may_seal(&self, now: Tick) -> bool {
+        self.wire.as_ref().is_none_or(|wire| wire.since == now && wire.sent() == 0)
     }
 
     /// Sealed bytes that are to be sent next.

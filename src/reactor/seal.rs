@@ -14,9 +14,6 @@ use crate::proto::tls::Failure;
 /// not take are held as they are, so this is also what a peer that does not read makes of them.
 const BURST: usize = 64 * 1024;
 
-/// More is sealed only while less than this is sealed and unsent, in bytes.
-const SEAL_BELOW: usize = 4 * 1024;
-
 /// Parts of an outbox that are sealed together.
 const PARTS: usize = 64;
 
@@ -91,7 +88,8 @@ impl Core {
             tls.scratch.clear();
             let (mut messages, mut has_control) = (0, false);
             let sealed = outbox.wire().len();
-            if sealed < SEAL_BELOW && sealed < outbox.bytes() {
+            let since = outbox.oldest().unwrap_or(now.tick);
+            if sealed < outbox.bytes() && outbox.may_seal(now.tick) {
                 has_control = !outbox.control_is_out();
                 let mut parts = Vec::new();
                 outbox.parts(&mut parts, room);
@@ -123,7 +121,7 @@ impl Core {
             if left.is_empty() {
                 whole += messages;
             } else {
-                outbox.push_wire(left, messages, has_control, now.tick, budget);
+                outbox.push_wire(left, messages, has_control, since, budget);
             }
             outbox.sending = is_pending;
             conn.sent(sent, whole);

@@ -3,6 +3,8 @@
 //!
 //! Sessions stand in a table of their own beside the slots: without TLS it is empty.
 
+use std::collections::VecDeque;
+
 use http::StatusCode;
 
 use super::Reactor;
@@ -31,7 +33,7 @@ pub(super) struct Sessions {
     /// Records that rustls may still be given in this turn.
     steps_left: u32,
     /// Those whose handshake goes on in the next turn.
-    waiting: Vec<Token>,
+    waiting: VecDeque<Token>,
 }
 
 impl Sessions {
@@ -116,9 +118,10 @@ impl Sessions {
 impl Reactor {
     /// Handshakes that the last turn had no room for go on.
     pub(super) fn resume_handshakes(&mut self) {
-        let tls = &mut self.core.tls;
-        tls.steps_left = HANDSHAKE_STEPS;
-        for token in std::mem::take(&mut tls.waiting) {
+        self.core.tls.steps_left = HANDSHAKE_STEPS;
+        while self.core.tls.steps_left > 0
+            && let Some(token) = self.core.tls.waiting.pop_front()
+        {
             if self.core.slots.get(token).is_some() {
                 self.core.driver.receive(token, true);
                 self.unseal(token, &mut []);
@@ -236,7 +239,7 @@ impl Core {
         record.extend_from_slice(bytes);
         conn.keep_record(record, true, self.now.tick);
         self.driver.receive(token, false);
-        self.tls.waiting.push(token);
+        self.tls.waiting.push_back(token);
         self.account(token);
     }
 

@@ -102,8 +102,8 @@ impl Shaking {
         // A peer must not be able to end a reactor, whatever slip it finds in code that parses what
         // it has sent before it has shown any key.
         let driven = catch_unwind(AssertUnwindSafe(|| self.drive(bytes, wire)));
-        let (discarded, waits) = driven.map_err(|_| Failure::Internal("rustls panicked"))?;
         let heard = secrets::take();
+        let (discarded, waits) = driven.map_err(|_| Failure::Internal("rustls panicked"))?;
         self.secrets.client = heard.client.or(self.secrets.client.take());
         self.secrets.server = heard.server.or(self.secrets.server.take());
         match waits {
@@ -149,6 +149,9 @@ impl Shaking {
                 // Data can't be among records that come one by one and stop with the last of the
                 // handshake; early data is not offered.
                 Ok(_) => Some(Err(Failure::UnexpectedMessage)),
+                Err(rustls::Error::AlertReceived(alert)) => {
+                    Some(Err(Failure::PeerAlert(alert.into())))
+                }
                 Err(error) => Some(Err(Failure::Handshake(error))),
             };
             discarded = discarded.saturating_add(discard);

@@ -164,6 +164,20 @@ fn a_handshake_that_fails_tells_the_client_why() {
 }
 
 #[test]
+fn a_client_that_trusts_another_says_so_and_is_sent_nothing_back() {
+    for (ours, theirs) in one_of_each_version().into_iter().zip(one_of_each_version()) {
+        let world = World { server: ours.server, client: theirs.client };
+        let mut line = Line::new(&world, 65_536);
+        for _ in 0..4 {
+            line.pump();
+        }
+        // Which alert it is, is the client's affair.
+        assert!(matches!(line.failure(), Failure::PeerAlert(_)), "{:?}", line.failure());
+        assert!(line.failure().plain_alert().is_empty());
+    }
+}
+
+#[test]
 fn a_tls12_key_that_is_used_up_seals_no_more() {
     let [world, _] = one_of_each_version();
     let mut line = Line::open(&world, 65_536);
