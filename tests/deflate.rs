@@ -318,6 +318,7 @@ const COMMON: u64 = 1 << 40;
 #[test]
 fn dropping_policies_leave_a_stream_with_takeover_whole() {
     const COUNT: u64 = 300;
+    const BURST: u64 = 10;
     for (mode, policy) in
         [("dedicated", "drop-oldest"), ("dedicated", "drop-newest"), ("shared", "drop-oldest")]
     {
@@ -327,11 +328,16 @@ fn dropping_policies_leave_a_stream_with_takeover_whole() {
         let mut slow = DeflateClient::upgrade(narrow, "/broadcast", "permessage-deflate");
         let mut talker = DeflateClient::open(&server, "/broadcast", "permessage-deflate");
         let mut seen = Vec::new();
-        for n in 0..COUNT {
-            let text = half_new(n);
-            talker.send(frame::TEXT, text.as_bytes());
-            assert!(talker.receive().2 == text.as_bytes(), "{mode} {policy}: {n}");
-            if n % 20 == 19 {
+        for burst in 0..COUNT / BURST {
+            // What comes at once is compressed at once, also what the kernel then has no room for.
+            let texts: Vec<_> = (burst * BURST..(burst + 1) * BURST).map(half_new).collect();
+            let frames = texts.iter().map(|text| talker.frame(frame::TEXT, text.as_bytes()));
+            let frames = frames.collect::<Vec<_>>().concat();
+            talker.raw.send(&frames);
+            for text in &texts {
+                assert!(talker.receive().2 == text.as_bytes(), "{mode} {policy}: {burst}");
+            }
+            if burst % 2 == 1 {
                 // What it makes room for is compressed; the rest of that must not be dropped then.
                 seen.extend((0..3).filter_map(|_| number_of_next(&mut slow, PATIENCE)));
             }
