@@ -3,6 +3,8 @@
 
 mod harness;
 
+use std::time::Duration;
+
 use harness::deflate::{DeflateClient, OFFER, RSV1, bomb};
 use harness::{Event, PATIENCE, RawClient, Server, frame, ms, request};
 
@@ -289,6 +291,25 @@ fn half_new(n: u64) -> String {
     format!("{n} {}{}", letters(COMMON, 4000), letters(n, new))
 }
 
+/// The number of the next such message, which must be whole; `None` when none comes.
+fn number_of_next(peer: &mut DeflateClient, limit: Duration) -> Option<u64> {
+    loop {
+        match peer.raw.next(limit) {
+            Event::Frame(frame) if frame.first == frame::PING => {}
+            Event::Frame(frame) => {
+                let (is_small, _, text) = peer.take(&frame);
+                let text = String::from_utf8(text).expect("it is text");
+                let (n, _) = text.split_once(' ').expect("each has its number");
+                let n: u64 = n.parse().expect("it is a number");
+                assert!(is_small && text == half_new(n), "{n}");
+                return Some(n);
+            }
+            Event::Nothing => return None,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// The seed of what all of them have.
 const COMMON: u64 = 1 << 40;
 
@@ -297,6 +318,7 @@ const COMMON: u64 = 1 << 40;
 #[test]
 fn dropping_policies_leave_a_stream_with_takeover_whole() {
     const COUNT: u64 = 300;
+    const BURST: u64 = 10;
     for (mode, policy) in
         [("dedicated", "drop-oldest"), ("dedicated", "drop-newest"), ("shared", "drop-oldest")]
     {
@@ -305,26 +327,23 @@ fn dropping_policies_leave_a_stream_with_takeover_whole() {
         let narrow = RawClient::connect_narrow(&server);
         let mut slow = DeflateClient::upgrade(narrow, "/broadcast", "permessage-deflate");
         let mut talker = DeflateClient::open(&server, "/broadcast", "permessage-deflate");
-        for n in 0..COUNT {
-            let text = half_new(n);
-            talker.send(frame::TEXT, text.as_bytes());
-            assert!(talker.receive().2 == text.as_bytes(), "{mode} {policy}: {n}");
-        }
         let mut seen = Vec::new();
-        loop {
-            match slow.raw.next(ms(500)) {
-                Event::Frame(frame) if frame.first == frame::PING => {}
-                Event::Frame(frame) => {
-                    let (is_small, _, text) = slow.take(&frame);
-                    let text = String::from_utf8(text).expect("it is text");
-                    let (n, _) = text.split_once(' ').expect("each has its number");
-                    let n: u64 = n.parse().expect("it is a number");
-                    assert!(is_small && text == half_new(n), "{mode} {policy}: {n}");
-                    seen.push(n);
-                }
-                Event::Nothing => break,
-                other => panic!("{mode} {policy}: {other:?} after {} messages", seen.len()),
+        for burst in 0..COUNT / BURST {
+            // What comes at once is compressed at once, also what the kernel then has no room for.
+            let texts: Vec<_> = (burst * BURST..(burst + 1) * BURST).map(half_new).collect();
+            let frames = texts.iter().map(|text| talker.frame(frame::TEXT, text.as_bytes()));
+            let frames = frames.collect::<Vec<_>>().concat();
+            talker.raw.send(&frames);
+            for text in &texts {
+                assert!(talker.receive().2 == text.as_bytes(), "{mode} {policy}: {burst}");
             }
+            if burst % 2 == 1 {
+                // What it makes room for is compressed; the rest of that must not be dropped then.
+                seen.extend((0..3).filter_map(|_| number_of_next(&mut slow, PATIENCE)));
+            }
+        }
+        while let Some(n) = number_of_next(&mut slow, ms(500)) {
+            seen.push(n);
         }
         assert!(seen.is_sorted_by(|a, b| a < b), "{mode} {policy}: {seen:?}");
         let labels = [("policy", &*policy.replace('-', "_"))];
