@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
+mod held_back;
+
+use self::held_back::hold_back;
 use super::desk::Desk;
 use super::publisher::Publisher;
 use super::start;
@@ -294,7 +297,7 @@ impl Running {
             log::warn!("SIGHUP: this server has no configuration to read again");
             return;
         };
-        let new = match reload() {
+        let mut new = match reload() {
             Ok(new) => new,
             Err(problems) => {
                 for problem in problems.lines() {
@@ -305,7 +308,9 @@ impl Running {
                 return;
             }
         };
-        let changes = config::compare(&self.config, &new);
+        let waiting = hold_back(&self.config, &mut new);
+        let mut changes = config::compare(&self.config, &new);
+        changes.needs_restart.extend(waiting);
         let has_other_files = new.gate != self.config.gate || new.tls != self.config.tls;
         if let Err(problem) = log.set_filter(&new.log.filter) {
             log::error!("reload: log-level stays as it was: {problem}");
