@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGHUP;
 
+mod held_back;
+
+use self::held_back::hold_back;
 use super::desk::Desk;
 use super::publisher::Publisher;
 use super::signals::SignalQueue;
@@ -300,7 +303,7 @@ impl Running {
             log::warn!("SIGHUP: this server has no configuration to read again");
             return;
         };
-        let new = match reload() {
+        let mut new = match reload() {
             Ok(new) => new,
             Err(problems) => {
                 for problem in problems.lines() {
@@ -311,7 +314,9 @@ impl Running {
                 return;
             }
         };
-        let changes = config::compare(&self.config, &new);
+        let waiting = hold_back(&self.config, &mut new);
+        let mut changes = config::compare(&self.config, &new);
+        changes.needs_restart.extend(waiting);
         let has_other_files = new.gate != self.config.gate || new.tls != self.config.tls;
         if let Err(problem) = log.set_filter(&new.log.filter) {
             log::error!("reload: log-level stays as it was: {problem}");
