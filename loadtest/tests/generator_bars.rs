@@ -1,5 +1,5 @@
 //! Bars that are times: they hold for the release builds, which `PULSEWHEEL` and
-//! `PULSEWHEEL_LOADTEST` name, on a machine that does nothing else. `tests/run bars` sees to all of it.
+//! `PULSEWHEEL_LOADTEST` name, on a machine that does nothing else. `tests/run generator_bars` sees to it.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
