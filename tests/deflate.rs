@@ -433,6 +433,7 @@ fn shared_compression_adds_no_heap_to_an_idle_connection() {
     let compressed = heap_of(&server, COUNT, OFFER);
     server.wait_for("nobody", |m| m.sum("ws_slots_used") == 0.0);
     let plain = heap_of(&server, COUNT, "none");
+    // No allocation takes less than 32 bytes; threads' caches make up for some in all.
     let each = (compressed - plain) / COUNT as f64;
-    assert!(each < 8.0, "{each} bytes each: {compressed} and {plain}");
+    assert!(each < 16.0, "{each} bytes each: {compressed} and {plain}");
 }
