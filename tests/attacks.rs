@@ -108,7 +108,7 @@ fn lists_full_of_anything_are_only_headers() {
 
 /// There is no compression yet, so there is nothing that could blow up.
 #[test]
-fn no_offer_of_compression_is_taken_up() {
+fn no_offer_of_compression_is_taken_up_unasked() {
     let server = Server::start(&[]);
     let mut peer = RawClient::connect(&server);
     let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-webkit";

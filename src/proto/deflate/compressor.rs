@@ -11,15 +11,15 @@ fn memory_level(window: u8) -> u8 {
     window.saturating_sub(7).clamp(1, 8)
 }
 
-/// Bytes that a compressor takes: its window twice, a chain and a hash table of 16 bits an entry,
-/// seven bytes for each symbol of a block, and zlib's own state.
+/// Bytes that a compressor takes at most: its window twice, a chain and a hash table of 16 bits an
+/// entry, seven bytes for each symbol of a block, zlib's own state, and the rest of a page.
 pub(crate) fn compressor_memory(window: u8) -> usize {
     let places = 1_usize.checked_shl(u32::from(window)).unwrap_or(0);
     let symbols = 64_usize.checked_shl(u32::from(memory_level(window))).unwrap_or(0);
     let window = places.saturating_mul(2);
     let chain = places.saturating_mul(size_of::<u16>());
     let blocks = symbols.saturating_mul(7);
-    window.saturating_add(chain).saturating_add(blocks).saturating_add(HASH_TABLE + STATE)
+    window.saturating_add(chain).saturating_add(blocks).saturating_add(HASH_TABLE + STATE + PAGE)
 }
 
 /// zlib-rs has 65,536 entries whatever the window is.
@@ -27,6 +27,9 @@ const HASH_TABLE: usize = 65_536 * size_of::<u16>();
 
 /// Trees and counters, rounded up.
 const STATE: usize = 6 * 1024;
+
+/// So large a block has pages of its own.
+const PAGE: usize = 4096;
 
 /// What a message of `length` bytes may come to at worst: nine bits for each of eight where codes
 /// are fixed, or five bytes for each block that is only stored; and as much again to be sure. It is

@@ -225,7 +225,7 @@ mod tests {
             let said = compressor_memory(window);
             assert!((140_000..=400_000).contains(&said), "{window}: {said}");
         }
-        assert!(compressor_memory(12) < 170_000);
+        assert!(compressor_memory(12) < 175_000);
     }
 
     /// Words, so that there is something to refer to, and noise.
