@@ -47,7 +47,7 @@ impl Reactor {
                 } else {
                     (RefusedReason::HeadTooLarge, "the request head exceeds 8 KiB or 64 lines")
                 };
-                self.core.refuse(token, reason, &Answer::new(status, advice), false);
+                self.core.refuse_unread(token, reason, &Answer::new(status, advice));
             }
             Head::Whole(length) => {
                 let conn = self.core.slots.get(token);
