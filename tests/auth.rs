@@ -369,3 +369,31 @@ fn many_connections_with_tokens_end_together_and_leave_nothing_behind() {
     server.wait_for("all to be gone", |m| m.sum("ws_connections_active") == 0.0);
     assert_eq!(status(&server, &signer.sign(&json!({"exp": in_seconds(600)}))), 101);
 }
+
+/// The wheel's clock stands still while the process does; a token's does not.
+#[test]
+fn a_token_does_not_outlive_its_exp_by_a_stall() {
+    let (server, signer) = guarded(&["--ping-interval", "off"]);
+    let open = |seconds| {
+        let mut client = RawClient::connect(&server);
+        let token = signer.sign(&json!({"exp": in_seconds(seconds)}));
+        client.send(request("/echo", &[&bearer(&token)]).as_bytes());
+        assert_eq!(client.response().status, 101);
+        client
+    };
+    let (mut expired, mut silent, mut lasting) = (open(2), open(2), open(600));
+    server.signal("STOP");
+    let end = in_seconds(3);
+    wait_until("the end of the token", || in_seconds(0) >= end);
+    for client in [&mut expired, &mut lasting] {
+        client.send(&frame::text("after the stall"));
+    }
+    server.signal("CONT");
+    // What came too late is not delivered; who said nothing goes as soon.
+    expired.next_close(1008);
+    silent.next_close(1008);
+    assert_eq!(lasting.data().payload, b"after the stall");
+    let metrics = server.wait_for("the count", |m| m.expired("lifetime") == 2);
+    assert_eq!(metrics.sum("ws_messages_received_total"), 1.0);
+    assert!(metrics.sum("ws_stalls_total") > 0.0);
+}

@@ -2,16 +2,17 @@
 //! Not for judging the request, which `proto` does, nor for limits on who may come.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::StatusCode;
 
 use super::Reactor;
 use super::core::Core;
+use super::expiries::wall_clock;
 use super::outlet::Reach;
-use crate::conn::{CloseReason, Phase, RefusedReason, Ticks};
+use crate::conn::{CloseReason, Phase, RefusedReason};
 use crate::gate::users::User;
-use crate::gate::{Admitted, Claims, Gate};
+use crate::gate::{Admitted, Gate};
 use crate::handler::{Connection, Opening, Reject};
 use crate::io::Token;
 use crate::proto::{
@@ -164,10 +165,7 @@ impl Core {
         let Some(conn) = slots.get(token) else { return };
         conn.upgraded(route, now.tick, limits, spread);
         if let Some(stay) = stay {
-            // One that is good for longer than ticks can tell ends when they can: after 124 days.
-            let expiry = now.tick.plus(Ticks::from_duration(stay));
-            conn.expires_at(expiry);
-            self.expiries.insert(token.index, expiry);
+            conn.expires_at(self.expiries.insert(token.index, stay, wall_clock(), now));
         }
         conn.state = state;
         self.shard.connections_active.add(1);
@@ -251,12 +249,7 @@ fn select<'a>(gate: &Gate, on_offer: &'a [String], headers: Headers<'a>) -> Opti
 
 /// Whose the connection is, where its token says so.
 fn user_of(admitted: &Admitted) -> Option<User> {
-    admitted.claims.as_ref().and_then(Claims::subject).map(User::named)
-}
-
-/// The time since 1970 began. A clock that is set to before that makes every token expired.
-fn wall_clock() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX)
+    admitted.claims.as_ref().and_then(User::of)
 }
 
 fn refused_reason(status: StatusCode) -> RefusedReason {
