@@ -100,7 +100,7 @@ fn ask_at(now: Duration, settings: Settings, lines: &str) -> Result<Admitted, De
     let gate = Gate::new(settings).unwrap();
     let head = format!("GET /chat HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     let mut outcome = None;
-    parse_head(head.as_bytes(), |request| outcome = Some(gate.ask(&request, || now)));
+    parse_head(head.as_bytes(), |request| outcome = Some(gate.ask(&request, false, || now)));
     outcome.expect("the head is whole")
 }
 

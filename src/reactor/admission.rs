@@ -41,6 +41,7 @@ impl Core {
         }
         let address = address_of(peer);
         if self.admission.trusts(address) {
+            guest.is_proxied = true;
             guest.introduction = if self.admission.proxy_protocol {
                 Introduction::Header
             } else {

@@ -34,6 +34,8 @@ impl Refusal {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Guest {
     pub introduction: Introduction,
+    /// A trusted proxy brought it.
+    pub is_proxied: bool,
     /// It is counted among its address's connections.
     pub holds_address: bool,
     /// The user among whose connections it is counted.

@@ -12,7 +12,7 @@ use super::expiries::wall_clock;
 use super::outlet::Reach;
 use crate::conn::{CloseReason, Phase, RefusedReason};
 use crate::gate::users::User;
-use crate::gate::{Admitted, Gate};
+use crate::gate::{Admitted, Denied, Gate};
 use crate::handler::{Connection, Opening, Reject};
 use crate::io::Token;
 use crate::proto::{
@@ -93,7 +93,7 @@ impl Reactor {
                 let answer = core.congested();
                 core.refuse(token, RefusedReason::Full, &answer, false);
             }
-            Wanted::Upgrade(upgrade) => match core.gate.ask(request, wall_clock) {
+            Wanted::Upgrade(upgrade) => match core.ask_gate(token, request) {
                 Ok(admitted) => {
                     if let Err(refusal) = core.seat_newcomer(token, user_of(&admitted)) {
                         let answer = core.answer_to(refusal);
@@ -160,6 +160,11 @@ impl Reactor {
 }
 
 impl Core {
+    fn ask_gate(&self, token: Token, request: &Request<'_>) -> Result<Admitted, Denied> {
+        let is_sealed = self.tls.has(token.index) && !self.guests.get(token.index).is_proxied;
+        self.gate.ask(request, is_sealed, wall_clock)
+    }
+
     fn opened(&mut self, token: Token, route: u16, state: u32, stay: Option<Duration>) {
         let Core { slots, limits, now, spread, .. } = self;
         let Some(conn) = slots.get(token) else { return };
