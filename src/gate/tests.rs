@@ -1,6 +1,8 @@
 //! The gate as a whole: requests with tokens of every kind, and what each is told.
 //! Not for single origins or places, which have tests beside their code.
 
+mod keys;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
