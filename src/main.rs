@@ -14,7 +14,12 @@ const EXIT_USAGE: u8 = 2;
 fn main() -> ExitCode {
     match config::from_process(server::HANDLERS) {
         Ok(Command::Serve(config)) => serve(*config),
-        Ok(Command::CheckConfig) => print("the configuration is valid\n"),
+        Ok(Command::CheckConfig(warnings)) => {
+            for warning in warnings {
+                let _ = writeln!(std::io::stderr(), "warning: {warning}");
+            }
+            print("the configuration is valid\n")
+        }
         Ok(Command::DefaultConfig) => print(&config::default_config()),
         Ok(Command::Help(text) | Command::Version(text)) => print(&text),
         Err(errors) => {

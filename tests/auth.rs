@@ -369,3 +369,58 @@ fn many_connections_with_tokens_end_together_and_leave_nothing_behind() {
     server.wait_for("all to be gone", |m| m.sum("ws_connections_active") == 0.0);
     assert_eq!(status(&server, &signer.sign(&json!({"exp": in_seconds(600)}))), 101);
 }
+
+#[test]
+fn a_token_of_every_algorithm_is_checked_with_its_key_file() {
+    let secret = [b's'; 64];
+    let [hs384, hs512] = ["HS384", "HS512"].map(|name| Signer::hmac(name, &secret));
+    for signer in [hs384, hs512, Signer::rsa(), Signer::p256(), Signer::ed25519()] {
+        let algorithm = signer.algorithm();
+        let is_secret = matches!(signer, Signer::Hmac(..));
+        let (flag, key) = if is_secret {
+            ("--jwt-secret-file", secret.to_vec())
+        } else {
+            ("--jwt-public-key-file", signer.public_pem().into_bytes())
+        };
+        let file = write_private(&scratch_path("key"), &key);
+        let mut flags = vec!["--auth", "jwt", flag, &file];
+        if is_secret {
+            // A secret is for HS256 unless it is said.
+            flags.extend(["--jwt-algorithm", algorithm]);
+        }
+        let server = Server::start(&flags);
+        let token = signer.sign(&json!({"exp": in_seconds(600)}));
+        assert_eq!(status(&server, &token), 101, "{algorithm}");
+        let (rest, last) = token.split_at(token.len() - 9);
+        let changed: String = last.chars().map(|c| if c == 'A' { 'B' } else { 'A' }).collect();
+        assert_eq!(status(&server, &format!("{rest}{changed}")), 401, "{algorithm}");
+    }
+}
+
+/// The wheel's clock stands still while the process does; a token's does not.
+#[test]
+fn a_token_does_not_outlive_its_exp_by_a_stall() {
+    let (server, signer) = guarded(&["--ping-interval", "off"]);
+    let open = |seconds| {
+        let mut client = RawClient::connect(&server);
+        let token = signer.sign(&json!({"exp": in_seconds(seconds)}));
+        client.send(request("/echo", &[&bearer(&token)]).as_bytes());
+        assert_eq!(client.response().status, 101);
+        client
+    };
+    let (mut expired, mut silent, mut lasting) = (open(2), open(2), open(600));
+    server.signal("STOP");
+    let end = in_seconds(3);
+    wait_until("the end of the token", || in_seconds(0) >= end);
+    for client in [&mut expired, &mut lasting] {
+        client.send(&frame::text("after the stall"));
+    }
+    server.signal("CONT");
+    // What came too late is not delivered; who said nothing goes as soon.
+    expired.next_close(1008);
+    silent.next_close(1008);
+    assert_eq!(lasting.data().payload, b"after the stall");
+    let metrics = server.wait_for("the count", |m| m.expired("lifetime") == 2);
+    assert_eq!(metrics.sum("ws_messages_received_total"), 1.0);
+    assert!(metrics.sum("ws_stalls_total") > 0.0);
+}

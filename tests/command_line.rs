@@ -198,3 +198,11 @@ fn json_lines_are_whole_and_have_their_time_level_and_message() {
     assert!(closed.starts_with("{\"ts\":\"") && closed.ends_with("\"}"), "{closed}");
     assert!(closed.contains("\"level\":\"debug\"") && closed.contains("path=/echo"), "{closed}");
 }
+
+#[test]
+fn check_config_warns_of_what_is_valid_and_hardly_meant() {
+    let (code, out, err) = run_to_end(["check-config", "--trust-proxy", "0.0.0.0/0"]);
+    assert_eq!((code, out.as_str()), (0, "the configuration is valid\n"));
+    assert!(err.starts_with("warning: trust-proxy: with 0.0.0.0/0 whoever connects"), "{err}");
+    assert_eq!(run_to_end(["check-config", "--trust-proxy", "10.0.0.0/8"]).2, "");
+}

@@ -3,7 +3,14 @@
 
 mod harness;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use harness::token::write_private;
 use harness::{RawClient, Server, request, scratch_path};
+use rustls::crypto::ring::default_provider;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 
 /// The status and the body of what a request with these lines is answered.
 fn answer(server: &Server, lines: &[&str]) -> (u16, String) {
@@ -96,4 +103,40 @@ fn the_page_and_the_refusals_of_bad_requests_ask_for_no_origin() {
         client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
         assert_eq!(client.response().status, status);
     }
+}
+
+/// The first line of what an upgrade over TLS is answered that a page of this origin asks for.
+fn answer_over_tls(server: &Server, roots: &RootCertStore, origin: &str) -> String {
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("there are some")
+        .with_root_certificates(roots.clone())
+        .with_no_client_auth();
+    let name = "test".try_into().expect("it is a name");
+    let mut tls = ClientConnection::new(Arc::new(config), name).expect("a client can be made");
+    let mut socket = TcpStream::connect(server.address()).expect("the server listens");
+    let mut stream = Stream::new(&mut tls, &mut socket);
+    let head = request("/echo", &[&format!("Origin: {origin}")]);
+    stream.write_all(head.as_bytes()).expect("the server takes it");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("the server answers");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Whoever stands on the way of a page that comes without TLS may write it.
+#[test]
+fn where_tls_ends_here_a_page_of_the_same_host_must_have_come_by_tls_too() {
+    let made = rcgen::generate_simple_self_signed(["test".to_owned()]).expect("it can be made");
+    let certificate = write_private(&scratch_path("pem"), made.cert.pem().as_bytes());
+    let key = write_private(&scratch_path("key"), made.signing_key.serialize_pem().as_bytes());
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("it is a certificate");
+    let tls = ["--tls-cert", &certificate, "--tls-key", &key];
+    let server = Server::start(&tls);
+    assert_eq!(answer_over_tls(&server, &roots, "https://test"), "HTTP/1.1 101");
+    assert_eq!(answer_over_tls(&server, &roots, "http://test"), "HTTP/1.1 403");
+    // A proxy's TLS says nothing of how the page came.
+    let server = Server::start(&[&tls[..], &["--trust-proxy", "127.0.0.1"]].concat());
+    assert_eq!(answer_over_tls(&server, &roots, "http://test"), "HTTP/1.1 101");
+    assert_eq!(answer_over_tls(&server, &roots, "http://other"), "HTTP/1.1 403");
 }

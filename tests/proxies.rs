@@ -322,3 +322,86 @@ fn a_flood_of_addresses_stays_within_the_tables_bound() {
     let statuses = [(); 12].map(|()| ask_with(PROXY, &server, &["X-Forwarded-For: 192.0.2.1"]));
     assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 2, "{statuses:?}");
 }
+
+#[test]
+fn a_full_server_says_so_behind_a_proxy_header_too() {
+    let flags = ["--proxy-protocol", "--max-connections", "1", "--reactors", "1"];
+    let mut server = Server::start(&trusting(&flags));
+    let head = request("/echo", &[]);
+    let binary = binary_header("203.0.113.9:1234".parse().unwrap());
+    let open = |header: &[u8]| {
+        let mut client = client_from(PROXY, server.address());
+        client.send(header);
+        client.send(head.as_bytes());
+        let answer = client.response();
+        (client, answer)
+    };
+    let text = b"PROXY TCP4 203.0.113.9 127.0.0.1 1234 80\r\n";
+    let (mut first, answer) = open(text);
+    assert_eq!(answer.status, 101);
+    for header in [&text[..], &binary, b"PROXY UNKNOWN\r\n"] {
+        let (_, answer) = open(header);
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.header("Retry-After").is_some(), "{answer:?}");
+    }
+    let metrics = server.metrics();
+    assert_eq!((metrics.refused("full"), metrics.refused("bad_proxy_header")), (3, 0));
+    first.send(&frame::text("still here"));
+    assert_eq!(first.data().payload, b"still here");
+    drop(first);
+    harness::wait_until("the place", || open(text).1.status == 101);
+    server.assert_sound();
+}
+
+/// Its header names nobody, so the head behind it is not a proxy's but may be anyone's.
+#[test]
+fn a_header_that_names_nobody_makes_nobody_believed() {
+    let server = Server::start(&trusting(&["--proxy-protocol"]));
+    let v2 = |command: u8, family: u8, length: u8| {
+        let fixed = [command, family, 0, length];
+        [&b"\r\n\r\n\0\r\nQUIT\n"[..], &fixed, &vec![9; length.into()]].concat()
+    };
+    let headers = [
+        b"PROXY UNKNOWN\r\n".to_vec(),
+        v2(0x20, 0x00, 0),
+        v2(0x20, 0x11, 12),
+        v2(0x21, 0x00, 0),
+        v2(0x21, 0x12, 12),
+        v2(0x21, 0x31, 216),
+    ];
+    for header in headers {
+        let mut client = client_from(PROXY, server.address());
+        client.send(&header);
+        client.send(request("/echo", &["X-Forwarded-For: 203.0.113.9"]).as_bytes());
+        assert_eq!(client.response().status, 101);
+        let address = client.stream().local_addr().unwrap();
+        drop(client);
+        wait_for_client(&server, &address.to_string());
+    }
+    assert_eq!(server.metrics().sum("ws_proxied_connections_total"), 0.0);
+    assert!(!server.log().iter().any(|line| line.contains("203.0.113.")), "{:#?}", server.log());
+}
+
+/// Else whoever sends nothing better would be under no rate at all.
+#[test]
+fn what_names_nobody_counts_for_the_proxy_that_brought_it_and_for_no_other() {
+    let rate = ["--connect-rate-per-ip", "1/h:3"];
+    for (flags, rubbish) in [
+        (&[][..], &b"RUBBISH\r\n\r\n"[..]),
+        (&["--proxy-protocol"], b"RUBBISH\r\n\r\n"),
+        (&["--proxy-protocol"], b"PROXY TCP4 10.0.0.1 127.0.0.1 9 80\r\nRUBBISH\r\n\r\n"),
+    ] {
+        let flags = [&rate[..], &["--trust-proxy", "10.0.0.0/8"], flags].concat();
+        let server = Server::start(&trusting(&flags));
+        let statuses = [(); 8].map(|()| {
+            let mut client = client_from(PROXY, server.address());
+            client.send(rubbish);
+            client.response().status
+        });
+        assert_eq!(statuses, [400, 400, 400, 429, 429, 429, 429, 429]);
+        if flags.len() == 4 {
+            let lines = ["X-Forwarded-For: 203.0.113.9"];
+            assert_eq!(ask_with(PROXY, &server, &lines), 101, "another client of the proxy");
+        }
+    }
+}

@@ -11,7 +11,8 @@ use std::time::Instant;
 use harness::server::binary;
 use harness::token::{Signer, in_seconds};
 use harness::{
-    PATIENCE, RawClient, Server, assert_between, frame, ms, request, scratch_path, wait_until,
+    PATIENCE, RawClient, Server, assert_between, client_from, frame, ms, request, scratch_path,
+    wait_until,
 };
 use serde_json::json;
 
@@ -336,4 +337,41 @@ fn claims_and_tokens_change_for_those_who_come_next() {
     held.next_close(1008);
     configured.reload(&guarded_file(&secret, "", &paths), "max-connections-per-user 1 -> off");
     first.expect_echo("as before");
+}
+
+#[test]
+fn proxies_change_for_those_who_come_next_but_not_before_how_they_speak() {
+    let configured = Configured::start("trust_proxy = [\"10.0.0.0/8\"]\n");
+    let server = &configured.server;
+    let proxied = |source: &str, address: &str| {
+        let lines = ["X-Forwarded-For: 203.0.113.1", "Forwarded: for=203.0.113.2"];
+        let labels = [("source", source)];
+        let count = || server.metric("ws_proxied_connections_total", &labels);
+        let before = count();
+        let mut client = client_from(address, server.address());
+        client.send(request("/echo", &lines).as_bytes());
+        assert_eq!(client.response().status, 101);
+        count() > before
+    };
+    let (proxy, stranger) = ("127.0.0.1", "127.0.0.66");
+    assert!(!proxied("x_forwarded_for", proxy));
+    configured.reload("trust_proxy = [\"127.0.0.1\"]\n", "trust-proxy 10.0.0.0/8 -> 127.0.0.1/32");
+    assert!(proxied("x_forwarded_for", proxy));
+    assert!(!proxied("x_forwarded_for", stranger));
+    let forwarded = "trust_proxy = [\"127.0.0.1\"]\nforwarded_header = \"forwarded\"\n";
+    configured.reload(forwarded, "forwarded-header x-forwarded-for -> forwarded");
+    assert!(proxied("forwarded", proxy));
+
+    // The protocol waits for a restart, so who speaks it and what else they say does too.
+    let speaking = "trust_proxy = [\"127.0.0.0/8\"]\nproxy_protocol = true\n";
+    let log = configured.reload(speaking, "forwarded-header");
+    for waits in [
+        "proxy-protocol off -> on needs a restart",
+        "trust-proxy 127.0.0.1/32 -> 127.0.0.0/8, together with proxy-protocol, needs a restart",
+        "forwarded-header Forwarded -> X-Forwarded-For, together with proxy-protocol, needs",
+    ] {
+        assert!(log.iter().any(|line| line.contains(waits)), "no {waits:?}: {log:#?}");
+    }
+    assert!(proxied("forwarded", proxy));
+    assert!(!proxied("forwarded", stranger) && !proxied("x_forwarded_for", stranger));
 }

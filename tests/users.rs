@@ -267,3 +267,25 @@ fn nobody_goes_for_one_that_the_handler_refuses_and_it_holds_no_place() {
         assert_eq!(server.metrics().closed("replaced"), 0);
     }
 }
+
+#[test]
+fn users_are_those_of_their_issuer_and_a_number_names_one_too() {
+    let (server, signer) = counting(&["--max-connections-per-user", "1"]);
+    let mut held = Vec::new();
+    let mut ask = |mut claims: serde_json::Value| {
+        claims["exp"] = json!(in_seconds(600));
+        let line = format!("Authorization: Bearer {}", signer.sign(&claims));
+        let mut client = RawClient::connect(&server);
+        client.send(request("/echo", &[&line]).as_bytes());
+        let status = client.response().status;
+        held.push(client);
+        status
+    };
+    assert_eq!(ask(json!({"iss": "a", "sub": "ada"})), 101);
+    assert_eq!(ask(json!({"iss": "b", "sub": "ada"})), 101);
+    assert_eq!(ask(json!({"sub": "ada"})), 101);
+    assert_eq!(ask(json!({"iss": "b", "sub": "ada"})), 429);
+    assert_eq!(ask(json!({"iss": "b", "sub": 42})), 101);
+    assert_eq!(ask(json!({"iss": "b", "sub": 42})), 429);
+    assert_eq!(server.metric("ws_users", &[]), 4.0);
+}

@@ -228,6 +228,30 @@ impl Admission {
         refused
     }
 
+    /// What may be meant, and seldom is.
+    pub(super) fn warnings(&self, max_connections: Option<usize>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let is_everyone =
+            |proxy: &&Proxy| matches!(proxy, Proxy::Network(network) if network.prefix_len() == 0);
+        for proxy in self.trust_proxy.iter().filter(is_everyone) {
+            warnings.push(format!(
+                "trust-proxy: with {proxy} whoever connects may say whose connection it is; name what \
+                 nobody but the proxies can connect from"
+            ));
+        }
+        if self.max_connections_per_ip.is_some()
+            && let Some(connections) = max_connections
+            && connections > self.max_addresses
+        {
+            let addresses = self.max_addresses;
+            warnings.push(format!(
+                "max-addresses: once {addresses} addresses have a connection the next one is refused \
+                 with 503, and max-connections is {connections}; write max-addresses {connections}"
+            ));
+        }
+        warnings
+    }
+
     /// Judges the values together; `has_users` says whether tokens tell who is who.
     pub(super) fn contradictions(&self, has_users: bool) -> Vec<(Key, Refusal)> {
         let mut refused = Vec::new();

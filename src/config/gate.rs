@@ -143,11 +143,14 @@ fn read(key: Key, path: &str, warnings: &mut Vec<String>) -> Result<Keys, Refusa
         let wrong = format!("{} is longer than {LONGEST} bytes", quoted(path));
         return Err(Refusal::new(wrong, "name a file that holds the keys alone"));
     }
-    let (keys, others_may_not) = match key {
-        Key::JwtSecretFile => (Keys::secret(&bytes), 0o006),
-        Key::JwtPublicKeyFile => (Keys::public_pem(&bytes), 0o002),
-        _ => (Keys::jwk_set(&bytes), 0o002),
+    let keys = match key {
+        Key::JwtSecretFile => Keys::secret(&bytes),
+        Key::JwtPublicKeyFile => Keys::public_pem(&bytes),
+        _ => Keys::jwk_set(&bytes),
     };
+    // A set may hold secrets too.
+    let is_secret = keys.as_ref().is_ok_and(Keys::are_secret) || key == Key::JwtSecretFile;
+    let others_may_not = if is_secret { 0o006 } else { 0o002 };
     if mode & others_may_not != 0 {
         warnings.push(open_to_all(spec(key).name, path, mode & others_may_not));
     }

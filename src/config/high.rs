@@ -65,6 +65,7 @@ pub(super) fn resolve(low: &Low, known_handlers: &[&str], problems: &mut Vec<Pro
     }
     gate::keys(low, &mut config, problems);
     tls::certificates(low, &mut config, problems);
+    config.warnings.extend(config.admission.warnings(config.max_connections));
     let sources = Sources::of(low);
     check::bounds(&config, &sources, problems);
     if problems.is_empty() {

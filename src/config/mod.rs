@@ -64,8 +64,8 @@ use low::{Layer, Low};
 pub enum Command {
     /// Serve with this configuration.
     Serve(Box<Config>),
-    /// Say that the configuration is valid: it has been checked.
-    CheckConfig,
+    /// Say that the configuration is valid: it has been checked. What is to be warned of, a line each.
+    CheckConfig(Vec<String>),
     /// Print what [`default_config`] gives.
     DefaultConfig,
     /// Print this help, which ends with a newline.
@@ -114,7 +114,7 @@ pub fn load(
     let config = high::resolve(&low, known_handlers, &mut problems);
     ConfigErrors::unless_empty(problems)?;
     Ok(match verb {
-        Verb::CheckConfig => Command::CheckConfig,
+        Verb::CheckConfig => Command::CheckConfig(config.warnings),
         _ => Command::Serve(Box::new(config)),
     })
 }

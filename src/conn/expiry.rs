@@ -136,6 +136,13 @@ impl Conn {
         }
     }
 
+    /// True once the token that the connection was opened with has expired. Asked before each message:
+    /// a stall brings the end nearer than the wheel knew.
+    #[inline]
+    pub fn has_expired(&self, now: Tick) -> bool {
+        self.has(flag::EXPIRES) && self.retires.has_come(now)
+    }
+
     /// What to do about the earliest deadline if it has passed; call again until `None`.
     pub fn expire(
         &mut self,

@@ -102,17 +102,21 @@ impl Gate {
         Ok(Gate { settings, verifier })
     }
 
-    /// Judges a request for a path that exists. `clock` tells the time since 1970 began; it is
+    /// Judges a request for a path that exists. `is_sealed` says that the client's own TLS ends here;
+    /// a proxy's does not tell how the client speaks to it. `clock` tells the time since 1970 began; it is
     /// read only where that matters.
     pub(crate) fn ask(
         &self,
         request: &Request<'_>,
+        is_sealed: bool,
         clock: impl FnOnce() -> Duration,
     ) -> Result<Admitted, Denied> {
         let Settings { allowed_origins, requires_origin, .. } = &self.settings;
-        origin::judge(request, allowed_origins, *requires_origin).map_err(|fault| Denied {
-            reason: RefusedReason::OriginRefused,
-            answer: Answer::new(StatusCode::FORBIDDEN, &fault.to_string()),
+        origin::judge(request, allowed_origins, *requires_origin, is_sealed).map_err(|fault| {
+            Denied {
+                reason: RefusedReason::OriginRefused,
+                answer: Answer::new(StatusCode::FORBIDDEN, &fault.to_string()),
+            }
         })?;
         match &self.verifier {
             None => Ok(Admitted::default()),

@@ -180,11 +180,12 @@ pub(crate) enum OriginFault {
     Foreign,
 }
 
-/// Judges the origin of a request.
+/// Judges the origin of a request; `is_sealed` if the client's own TLS ends here.
 pub(super) fn judge(
     request: &Request<'_>,
     allowed: &[AllowedOrigin],
     is_required: bool,
+    is_sealed: bool,
 ) -> Result<(), OriginFault> {
     let headers = request.headers();
     let mut lines = headers.all("Origin").map(<[u8]>::trim_ascii);
@@ -202,17 +203,26 @@ pub(super) fn judge(
     }
     let parts = Parts::parse(origin).ok_or(OriginFault::Malformed)?;
     let host = headers.get("Host").and_then(|host| std::str::from_utf8(host.trim_ascii()).ok());
-    if allowed.iter().any(|allowed| is_among(&parts, allowed, host)) {
+    if allowed.iter().any(|allowed| is_among(&parts, allowed, host, is_sealed)) {
         Ok(())
     } else {
         Err(OriginFault::Foreign)
     }
 }
 
-fn is_among(origin: &Parts<'_>, allowed: &AllowedOrigin, host: Option<&str>) -> bool {
+fn is_among(
+    origin: &Parts<'_>,
+    allowed: &AllowedOrigin,
+    host: Option<&str>,
+    is_sealed: bool,
+) -> bool {
     match allowed {
         AllowedOrigin::Any => true,
-        AllowedOrigin::SameHost => host.is_some_and(|host| is_same_host(origin, host)),
+        AllowedOrigin::SameHost => {
+            // A page that came without TLS may be anyone's on its way.
+            let is_as_safe = !is_sealed || origin.scheme.eq_ignore_ascii_case("https");
+            is_as_safe && host.is_some_and(|host| is_same_host(origin, host))
+        }
         AllowedOrigin::Exact(site) => {
             origin.is_at(site) && origin.host.eq_ignore_ascii_case(&site.host)
         }
@@ -220,7 +230,7 @@ fn is_among(origin: &Parts<'_>, allowed: &AllowedOrigin, host: Option<&str>) -> 
     }
 }
 
-/// The scheme is not compared: where a proxy ends TLS, the page's is `https` and ours is not. A
+/// The scheme is not compared here: where a proxy ends TLS, the page's is `https` and ours is not. A
 /// `Host` without a port is taken to be at the origin's usual one.
 fn is_same_host(origin: &Parts<'_>, host: &str) -> bool {
     let Some(usual) = default_port(origin.scheme) else { return false };
@@ -247,7 +257,7 @@ mod tests {
         let head = format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n");
         let mut verdict = None;
         parse_head(head.as_bytes(), |request| {
-            verdict = Some(judge(&request, &allowed, is_required));
+            verdict = Some(judge(&request, &allowed, is_required, false));
         });
         verdict.expect("the head is whole")
     }
@@ -286,6 +296,22 @@ mod tests {
             let lines = format!("Host: {host}\r\nOrigin: {origin}");
             assert_eq!(judged(&["same-host"], &lines, false), Err(OriginFault::Foreign), "{lines}");
         }
+    }
+
+    #[test]
+    fn under_tls_the_same_host_is_that_of_a_page_that_came_by_tls() {
+        let allowed = |origins: &str, origin: &str| {
+            let origins = [origins.parse().unwrap()];
+            let head = format!("GET / HTTP/1.1\r\nHost: a.example\r\nOrigin: {origin}\r\n\r\n");
+            let mut verdict = None;
+            parse_head(head.as_bytes(), |request| {
+                verdict = Some(judge(&request, &origins, false, true));
+            });
+            verdict.expect("the head is whole").is_ok()
+        };
+        assert!(allowed("same-host", "https://a.example"));
+        assert!(!allowed("same-host", "http://a.example"));
+        assert!(allowed("http://a.example", "http://a.example"), "who is named is meant");
     }
 
     #[test]

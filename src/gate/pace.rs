@@ -85,18 +85,23 @@ impl Turnstile {
     }
 }
 
-/// A wait in whole seconds, as `Retry-After` has it (RFC 9110 section 10.2.3). `jitter`, from 0 to 1,
-/// moves some of those who would come back together: by half a second, or, where the queue is longer
-/// than anyone is sent away for and their times are all the same, by half of that.
-#[expect(clippy::cast_possible_truncation, reason = "at most half a minute in nanoseconds")]
+/// A wait in whole seconds, as `Retry-After` has it (RFC 9110 section 10.2.3), however long it is.
+/// `jitter`, from 0 to 1, moves some of those who would come back together by half a second.
+#[expect(clippy::cast_possible_truncation, reason = "at most half a second in nanoseconds")]
 pub fn retry_after(wait: Nanos, jitter: f64) -> u64 {
-    let jitter = jitter.clamp(0.0, 1.0);
-    let wait = if wait < LONGEST_WAIT {
-        wait.saturating_add((jitter * 0.5e9) as Nanos)
-    } else {
-        (LONGEST_WAIT / 2).saturating_add((jitter * 0.5 * LONGEST_WAIT as f64) as Nanos)
-    };
-    wait.div_ceil(SECOND).max(1)
+    let jitter = (jitter.clamp(0.0, 1.0) * 0.5e9) as Nanos;
+    wait.saturating_add(jitter).div_ceil(SECOND).max(1)
+}
+
+/// As [`retry_after`], for a time that a [`Turnstile`] gave. Where its queue is longer than anyone is
+/// sent away for, the times are all the same, and `jitter` moves them by half of that.
+#[expect(clippy::cast_possible_truncation, reason = "at most half a minute in nanoseconds")]
+pub fn return_time(wait: Nanos, jitter: f64) -> u64 {
+    if wait < LONGEST_WAIT {
+        return retry_after(wait, jitter);
+    }
+    let jitter = jitter.clamp(0.0, 1.0) * 0.5 * LONGEST_WAIT as f64;
+    retry_after((LONGEST_WAIT / 2).saturating_add(jitter as Nanos), 0.0)
 }
 
 #[cfg(test)]
@@ -155,7 +160,7 @@ mod tests {
                 match turnstile.pass(&pace, now) {
                     Ok(()) => last = last.max(now),
                     Err(wait) => {
-                        later.push(now + retry_after(wait, random.f64()) * SECOND);
+                        later.push(now + return_time(wait, random.f64()) * SECOND);
                     }
                 }
             }
@@ -170,7 +175,7 @@ mod tests {
         let (pace, turnstile) = (pace(10.0, 1), Turnstile::default());
         let longest = (0..100_000).filter_map(|_| turnstile.pass(&pace, 0).err()).max();
         assert_eq!(longest, Some(LONGEST_WAIT));
-        assert_eq!([0.0, 0.5, 1.0].map(|jitter| retry_after(LONGEST_WAIT, jitter)), [30, 45, 60]);
+        assert_eq!([0.0, 0.5, 1.0].map(|jitter| return_time(LONGEST_WAIT, jitter)), [30, 45, 60]);
     }
 
     #[test]
@@ -179,6 +184,17 @@ mod tests {
             [(1, 0.0, 1), (SECOND, 0.0, 1), (SECOND, 0.9, 2), (SECOND / 4, 1.0, 1), (0, 0.0, 1)]
         {
             assert_eq!(retry_after(wait, jitter), seconds, "{wait} ns");
+            assert_eq!(return_time(wait, jitter), seconds, "{wait} ns");
         }
+    }
+
+    /// One connection an hour: to come back after a minute would be to be refused again.
+    #[test]
+    fn an_address_is_told_the_whole_wait_of_a_slow_rate() {
+        let pace = pace(1.0 / 3600.0, 1);
+        let full_at = pace.take(0, 0).unwrap();
+        let wait = pace.take(full_at, 0).unwrap_err();
+        assert_eq!(retry_after(wait, 0.0), 3600);
+        assert!(pace.take(full_at, retry_after(wait, 0.7) * SECOND).is_ok());
     }
 }

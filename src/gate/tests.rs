@@ -1,6 +1,8 @@
 //! The gate as a whole: requests with tokens of every kind, and what each is told.
 //! Not for single origins or places, which have tests beside their code.
 
+mod keys;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -100,7 +102,7 @@ fn ask_at(now: Duration, settings: Settings, lines: &str) -> Result<Admitted, De
     let gate = Gate::new(settings).unwrap();
     let head = format!("GET /chat HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     let mut outcome = None;
-    parse_head(head.as_bytes(), |request| outcome = Some(gate.ask(&request, || now)));
+    parse_head(head.as_bytes(), |request| outcome = Some(gate.ask(&request, false, || now)));
     outcome.expect("the head is whole")
 }
 

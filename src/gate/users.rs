@@ -4,12 +4,16 @@
 //! One table serves all reactors, in shards with a lock each. It holds what there are connections for
 //! and nothing else, so their limit is its own.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
+
+use super::Claims;
 use crate::config::UserPolicy;
 
 /// Shards of the table: six bits choose one.
@@ -23,14 +27,34 @@ const SHARDS: usize = 64;
 pub struct User([u8; 16]);
 
 impl User {
-    /// The user of that name.
-    pub fn named(name: &str) -> Self {
-        let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    /// Whom these claims are about: a `sub` names a user of its `iss` (RFC 7519 section 4.1.2), so two
+    /// issuers' users are two. A number is the text that it is written as; without a `sub`, or with
+    /// `null`, it is nobody.
+    pub fn of(claims: &Claims) -> Option<Self> {
+        let name = text(claims.get("sub")?)?;
+        Some(Self::named(claims.get("iss").and_then(text).as_deref(), &name))
+    }
+
+    fn named(issuer: Option<&str>, name: &str) -> Self {
+        let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+        // With its length in front no issuer's end is taken for a name's beginning.
+        let length = issuer.map_or(u64::MAX, |issuer| issuer.len() as u64);
+        digest.update(&length.to_be_bytes());
+        digest.update(issuer.unwrap_or_default().as_bytes());
+        digest.update(name.as_bytes());
         let mut user = [0; 16];
-        for (byte, from) in user.iter_mut().zip(digest.as_ref()) {
+        for (byte, from) in user.iter_mut().zip(digest.finish().as_ref()) {
             *byte = *from;
         }
         User(user)
+    }
+}
+
+fn text(claim: &Value) -> Option<Cow<'_, str>> {
+    match claim {
+        Value::Null => None,
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        other => Some(Cow::Owned(other.to_string())),
     }
 }
 
@@ -190,16 +214,45 @@ mod tests {
         Seat { reactor: 0, index, generation: 0 }
     }
 
+    fn user(name: &str) -> User {
+        User::named(None, name)
+    }
+
+    #[test]
+    fn a_user_is_one_issuers_and_a_number_names_one_too() {
+        let of = |claims: Value| {
+            let Value::Object(claims) = claims else { panic!("claims are an object") };
+            User::of(&Claims::new(claims, std::time::Duration::ZERO))
+        };
+        use serde_json::json;
+        let one = of(json!({"iss": "a", "sub": "1"}));
+        assert!(one.is_some());
+        assert_eq!(of(json!({"iss": "a", "sub": 1})), one);
+        for other in [
+            json!({"sub": "1"}),
+            json!({"iss": "b", "sub": "1"}),
+            json!({"iss": "a1", "sub": ""}),
+            json!({"iss": "", "sub": "a1"}),
+            json!({"iss": "a", "sub": 10}),
+            json!({"iss": "a", "sub": true}),
+        ] {
+            assert!(of(other.clone()).is_some_and(|other| Some(other) != one), "{other}");
+        }
+        assert_eq!(of(json!({"iss": "", "sub": "x"})), of(json!({"sub": "x", "iss": ""})));
+        assert_ne!(of(json!({"iss": "", "sub": "x"})), of(json!({"sub": "x"})));
+        assert_eq!([json!({"iss": "a"}), json!({"sub": null})].map(of), [None, None]);
+    }
+
     fn let_in(is_new: bool) -> Option<Displaced> {
         Some(Displaced { is_new, ..Displaced::default() })
     }
 
     #[test]
     fn the_next_one_is_refused_until_one_leaves() {
-        let (users, ada) = (Users::default(), User::named("ada"));
+        let (users, ada) = (Users::default(), user("ada"));
         let enter = |index| users.enter(ada, seat(index), 2, UserPolicy::Refuse);
         assert_eq!((enter(1), enter(2), enter(3)), (let_in(true), let_in(false), None));
-        let other = users.enter(User::named("eve"), seat(3), 2, UserPolicy::Refuse);
+        let other = users.enter(user("eve"), seat(3), 2, UserPolicy::Refuse);
         assert_eq!(other, let_in(true));
         assert!(!users.leave(ada, seat(1)));
         assert_eq!(enter(4), let_in(false));
@@ -210,7 +263,7 @@ mod tests {
 
     #[test]
     fn one_that_closes_gives_its_place_back_before_it_is_gone() {
-        let (users, ada) = (Users::default(), User::named("ada"));
+        let (users, ada) = (Users::default(), user("ada"));
         let enter = |index, policy| users.enter(ada, seat(index), 2, policy);
         enter(1, UserPolicy::Refuse);
         enter(2, UserPolicy::Refuse);
@@ -225,7 +278,7 @@ mod tests {
     /// Else a user could have as many as it likes that will not go.
     #[test]
     fn those_who_are_leaving_are_no_more_than_a_user_may_have() {
-        let (users, ada) = (Users::default(), User::named("ada"));
+        let (users, ada) = (Users::default(), user("ada"));
         let cut = |index| users.enter(ada, seat(index), 2, UserPolicy::Replace).unwrap().cut;
         for index in 1..=4 {
             assert_eq!(cut(index), []);
@@ -245,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_oldest_makes_room_once_and_goes_when_it_goes() {
-        let (users, ada) = (Users::default(), User::named("ada"));
+        let (users, ada) = (Users::default(), user("ada"));
         let enter = |index| users.enter(ada, seat(index), 2, UserPolicy::Replace).unwrap().replaced;
         enter(1);
         enter(2);
@@ -264,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_limit_that_was_lowered_replaces_several() {
-        let (users, ada) = (Users::default(), User::named("ada"));
+        let (users, ada) = (Users::default(), user("ada"));
         for index in 0..5 {
             users.enter(ada, seat(index), 9, UserPolicy::Replace);
         }

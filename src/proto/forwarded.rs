@@ -42,12 +42,13 @@ pub fn forwarded_client<'a>(
 }
 
 /// Splits at the last separator that is not between quotes. What a client wrote may have one quote
-/// only: seen from the right that spoils its own part and no other.
+/// only: seen from the right that spoils its own part and no other. A quote behind a backslash
+/// is text (RFC 9110 section 5.6.4), unless that backslash is text itself.
 fn last_element(line: &[u8], separator: u8, has_quotes: bool) -> (Option<&[u8]>, &[u8]) {
     let mut is_quoted = false;
     for (at, byte) in line.iter().enumerate().rev() {
         if *byte == b'"' && has_quotes {
-            is_quoted = !is_quoted;
+            is_quoted ^= !is_escaped(line, at);
         } else if *byte == separator && !is_quoted {
             let element = line.get(at.saturating_add(1)..).unwrap_or_default();
             return (line.get(..at), element);
@@ -56,18 +57,40 @@ fn last_element(line: &[u8], separator: u8, has_quotes: bool) -> (Option<&[u8]>,
     (None, line)
 }
 
+/// Whether an odd number of backslashes stands before.
+fn is_escaped(line: &[u8], at: usize) -> bool {
+    let before = line.get(..at).unwrap_or_default();
+    before.iter().rev().take_while(|byte| **byte == b'\\').count() & 1 == 1
+}
+
 fn node(header: ForwardedHeader, element: &[u8]) -> Option<SocketAddr> {
     let element = match header {
         ForwardedHeader::XForwardedFor => element,
         ForwardedHeader::Forwarded => parameter_for(element)?,
     };
     let text = std::str::from_utf8(element).ok()?;
+    let text = match header {
+        ForwardedHeader::XForwardedFor => text,
+        ForwardedHeader::Forwarded => without_hidden_port(text),
+    };
     let address = match text.parse::<SocketAddr>() {
         Ok(address) => address,
         Err(_) => SocketAddr::new(plain(text)?, 0),
     };
     let ip = address.ip().to_canonical();
     (!ip.is_unspecified()).then(|| SocketAddr::new(ip, address.port()))
+}
+
+/// A node without its port, where that has a name instead of a number (RFC 7239 section 6).
+fn without_hidden_port(node: &str) -> &str {
+    let is_name = |port: &str| {
+        !port.is_empty() && port.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    match node.rsplit_once(":_") {
+        // IPv6 has brackets where a port follows.
+        Some((host, port)) if is_name(port) && (host.ends_with(']') || !host.contains(':')) => host,
+        _ => node,
+    }
 }
 
 /// An address without a port, IPv6 in brackets or not.
@@ -171,7 +194,14 @@ mod tests {
             (&["for=198.51.100.1, for=203.0.113.9;by=10.0.0.1,for=10.0.0.2"], Some("203.0.113.9")),
             (&["for=198.51.100.1;host=\"a,b;for=1.1.1.1\""], Some("198.51.100.1")),
             (&["for=\"203.0.113.9\"", "for=\"[fd00::1]\""], Some("203.0.113.9")),
+            (&["for=\"203.0.113.9:_x\""], Some("203.0.113.9")),
+            (&["for=\"[2001:db8::1]:_a.b-c\""], Some("2001:db8::1")),
+            (&["for=\"2001:db8::1:_x\""], None),
+            (&["for=\"203.0.113.9:_\""], None),
+            (&["for=\"203.0.113.9:_a b\""], None),
+            (&["for=\"203.0.113.9:x\""], None),
             (&["for=_hidden"], None),
+            (&["for=\"_hidden:_x\""], None),
             (&["for=unknown, for=10.0.0.1"], Some("10.0.0.1")),
             (&["by=203.0.113.9"], None),
             (&["for"], None),
@@ -179,6 +209,20 @@ mod tests {
             (&["203.0.113.9"], None),
         ] {
             assert_eq!(of_pairs(lines).as_deref(), expected, "{lines:?}");
+        }
+    }
+
+    /// A proxy that writes the client's words into `host` puts a backslash before their quotes.
+    #[test]
+    fn a_quote_behind_a_backslash_ends_nothing() {
+        for (line, expected) in [
+            (r#"for=203.0.113.9;host="a\", for=1.2.3.4;x=\"b""#, Some("203.0.113.9")),
+            (r#"for=203.0.113.9;host="a\"b""#, Some("203.0.113.9")),
+            (r#"for=198.51.100.1, for=203.0.113.9;host="a\\";x=y"#, Some("203.0.113.9")),
+            (r#"host="\";for=1.2.3.4;x=\"";for=203.0.113.9"#, Some("203.0.113.9")),
+            (r#"host="\\\", for=1.2.3.4";for=203.0.113.9"#, Some("203.0.113.9")),
+        ] {
+            assert_eq!(of_pairs(&[line]).as_deref(), expected, "{line}");
         }
     }
 

@@ -81,7 +81,13 @@ fn source_of_line(line: &str) -> Option<Option<SocketAddr>> {
     let (port, other_port) = (port(words.next()?)?, port(words.next()?)?);
     // The destination is of no use here, but a header without a good one is no header.
     let _ = (destination, other_port);
-    words.next().is_none().then(|| Some(SocketAddr::new(source, port)))
+    let source = named(SocketAddr::new(source, port))?;
+    words.next().is_none().then_some(Some(source))
+}
+
+/// An address that names someone: nobody connects from the unspecified one.
+fn named(source: SocketAddr) -> Option<SocketAddr> {
+    (!source.ip().to_canonical().is_unspecified()).then_some(source)
 }
 
 fn address(word: &str, is_v6: bool) -> Option<IpAddr> {
@@ -120,11 +126,11 @@ fn binary(bytes: &[u8]) -> ProxyHeader {
     let source = match (command, family) {
         // LOCAL: the proxy's own connection.
         (Some(0x20), _) => None,
-        (_, Some(0x11)) => match source_of_v4(payload) {
+        (_, Some(0x11)) => match source_of_v4(payload).and_then(named) {
             Some(source) => Some(source),
             None => return ProxyHeader::Malformed,
         },
-        (_, Some(0x21)) => match source_of_v6(payload) {
+        (_, Some(0x21)) => match source_of_v6(payload).and_then(named) {
             Some(source) => Some(source),
             None => return ProxyHeader::Malformed,
         },
@@ -245,6 +251,9 @@ mod tests {
             "PROXY TCP4 203.0.113.9 127.0.0.1 1234 65536\r\n",
             "PROXY UDP4 203.0.113.9 127.0.0.1 1234 80\r\n",
             "PROXY \r\n",
+            "PROXY TCP4 0.0.0.0 127.0.0.1 1234 80\r\n",
+            "PROXY TCP6 :: ::1 0 80\r\n",
+            "PROXY TCP6 ::ffff:0.0.0.0 ::1 1234 80\r\n",
         ] {
             assert_eq!(parse_proxy_header(line.as_bytes()), ProxyHeader::Malformed, "{line}");
         }
@@ -252,7 +261,9 @@ mod tests {
         let at_limit = &endless[..LINE_LIMIT];
         assert_eq!(parse_proxy_header(&at_limit[..LINE_LIMIT - 1]), ProxyHeader::Incomplete);
         assert_eq!(parse_proxy_header(at_limit), ProxyHeader::Malformed);
-        for header in [v2(0x21, 0x11, &[0; 11]), v2(0x21, 0x21, &[0; 35])] {
+        let nobody = [v2(0x21, 0x11, &[0; 12]), v2(0x21, 0x21, &[0; 36])];
+        for header in [&nobody[..], &[v2(0x21, 0x11, &[7; 11]), v2(0x21, 0x21, &[7; 35])]].concat()
+        {
             assert_eq!(parse_proxy_header(&header), ProxyHeader::Malformed);
         }
     }

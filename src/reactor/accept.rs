@@ -2,7 +2,7 @@
 //! Not for what they ask for: the handshake comes next.
 
 use super::core::Core;
-use super::guests::{Guest, Refusal};
+use super::guests::Refusal;
 use super::{ACCEPT_REST, Reactor};
 use crate::conn::{CloseReason, Conn, RefusedReason, Tick, Ticks};
 use crate::io::Accepting;
@@ -37,8 +37,7 @@ impl Core {
             }
             self.surplus += 1;
         }
-        let told = |refusal| Guest { turned_away: Some(refusal), ..Guest::default() };
-        let guest = verdict.unwrap_or_else(told);
+        let guest = verdict.unwrap_or_else(|refusal| self.surplus_guest(peer, refusal));
         let token = self.slots.insert(Conn::new(peer, self.now.tick, is_surplus));
         self.guests.seat(token.index, guest);
         self.begin_tls(token, peer);

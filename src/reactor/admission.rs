@@ -14,7 +14,7 @@ use super::guests::{Guest, Introduction, Refusal};
 use crate::config::ForwardedHeader;
 use crate::conn::{Conn, Phase, RefusedReason, TICK_MICROS, Ticks};
 use crate::gate::addresses::{AddressBlock, Change, Excess, Watch};
-use crate::gate::pace::{Nanos, retry_after};
+use crate::gate::pace::{Nanos, retry_after, return_time};
 use crate::io::Token;
 use crate::mutation::{self, Mutation};
 use crate::proto::{Answer, Peer, ProxyHeader, Request, forwarded_client, parse_proxy_header};
@@ -41,6 +41,7 @@ impl Core {
         }
         let address = address_of(peer);
         if self.admission.trusts(address) {
+            guest.is_proxied = true;
             guest.introduction = if self.admission.proxy_protocol {
                 Introduction::Header
             } else {
@@ -50,6 +51,14 @@ impl Core {
             guest.holds_address = self.judge(address)?;
         }
         Ok(guest)
+    }
+
+    /// One that is in the slab only to be told a refusal. Where proxies begin with a header, its
+    /// request stands behind one all the same.
+    pub fn surplus_guest(&self, peer: Peer, refusal: Refusal) -> Guest {
+        let has_header = self.admission.proxy_protocol && self.admission.trusts(address_of(peer));
+        let introduction = if has_header { Introduction::Header } else { Introduction::Done };
+        Guest::to_be_told(refusal, introduction)
     }
 
     /// Counts an arrival from that address: whether it holds a place there.
@@ -70,7 +79,7 @@ impl Core {
         let (reason, seconds) = match excess {
             Excess::Full => (RefusedReason::AddressFull, soon),
             Excess::TooFast(wait) => (RefusedReason::AddressRate, retry_after(wait, jitter)),
-            Excess::Crowded(wait) => (RefusedReason::ConnectRate, retry_after(wait, jitter)),
+            Excess::Crowded(wait) => (RefusedReason::ConnectRate, return_time(wait, jitter)),
             Excess::NoPlace => (RefusedReason::AddressTableFull, soon),
         };
         Refusal { reason, retry_after: Some(seconds) }
@@ -113,6 +122,16 @@ impl Core {
         self.settle(token)
     }
 
+    /// What was to say whose the connection is can't be read: it counts for whoever brought it, or a
+    /// proxy would be a way around all rates for those who send nothing better.
+    fn settle_unread(&mut self, token: Token) -> Result<(), Refusal> {
+        let is_surplus = self.slots.get(token).is_some_and(|conn| conn.is_surplus());
+        if is_surplus || self.guests.get(token.index).introduction == Introduction::Done {
+            return Ok(());
+        }
+        self.settle(token)
+    }
+
     fn rename(&mut self, token: Token, client: Peer, source: ProxySource) {
         self.shard.arrivals.proxied(source);
         if let Some(conn) = self.slots.get(token) {
@@ -132,16 +151,33 @@ impl Core {
 
     /// The PROXY header is read.
     fn introduced(&mut self, token: Token, client: Option<Peer>) {
+        let Some(conn) = self.slots.get(token) else { return };
+        if conn.is_surplus() {
+            // It hears so after its request.
+            self.guests.at(token.index).introduction = Introduction::Done;
+            return;
+        }
         if let Some(client) = client {
             self.rename(token, client, ProxySource::ProxyProtocol);
         }
-        let Some(conn) = self.slots.get(token) else { return };
-        let address = address_of(conn.peer());
-        if self.admission.trusts(address) {
+        // A proxy that speaks for itself, or does not know for whom, is the client: what stands in
+        // the head may be anyone's words.
+        if client.is_some_and(|client| self.admission.trusts(address_of(client))) {
             // A proxy before the proxy, which may say more in the head.
             self.guests.at(token.index).introduction = Introduction::Head;
         } else if let Err(refusal) = self.settle(token) {
             self.turn_away(token, refusal);
+        }
+    }
+
+    /// Refuses one that has not said whose it is, and counts it all the same.
+    pub fn refuse_unread(&mut self, token: Token, reason: RefusedReason, answer: &Answer) {
+        match self.settle_unread(token) {
+            Ok(()) => self.refuse(token, reason, answer, false),
+            Err(refusal) => {
+                let answer = self.answer_to(refusal);
+                self.refuse(token, refusal.reason, &answer, false);
+            }
         }
     }
 
@@ -231,7 +267,7 @@ impl Reactor {
             ProxyHeader::Malformed => {
                 let advice = "a connection from this address begins with a PROXY header";
                 let answer = Answer::new(StatusCode::BAD_REQUEST, advice);
-                core.refuse(token, RefusedReason::BadProxyHeader, &answer, false);
+                core.refuse_unread(token, RefusedReason::BadProxyHeader, &answer);
             }
             ProxyHeader::Whole { length, source } => {
                 core.introduced(token, source.map(Peer::from));

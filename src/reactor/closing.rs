@@ -191,7 +191,7 @@ impl Reactor {
             core.unaccount(token.index, &mut conn);
             core.forget_contexts(token.index, &conn);
             core.depart(token, &conn);
-            core.expiries.remove(&token.index);
+            core.expiries.remove(token.index);
             core.tls.forget(token.index);
             if conn.is_surplus() {
                 core.surplus -= 1;

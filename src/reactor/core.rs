@@ -1,12 +1,12 @@
 //! What a reactor has besides its services, so that a service can be called with all of it.
 //! Not for phases: those are in the files named after them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::clock::Now;
 use super::compression::Compression;
 use super::drain;
+use super::expiries::Expiries;
 use super::guests::Guests;
 use super::mailbox::Fanout;
 use super::output::Output;
@@ -46,8 +46,8 @@ pub(super) struct Core {
     pub guests: Guests,
     /// The TLS of connections.
     pub tls: Sessions,
-    /// When the tokens of connections expire, by slot; empty while none are asked for.
-    pub expiries: BTreeMap<u32, Tick>,
+    /// When the tokens of connections expire.
+    pub expiries: Expiries,
     pub shared: Arc<Shared>,
     pub shard: Arc<Shard>,
     pub now: Now,
@@ -114,7 +114,7 @@ impl Core {
             admission: Arc::clone(&shared.admission),
             guests: Guests::default(),
             tls: Sessions::default(),
-            expiries: BTreeMap::new(),
+            expiries: Expiries::default(),
             shared,
             shard,
             now,

@@ -68,8 +68,8 @@ impl Core {
             }
             if limits.lifetime != lifetime {
                 conn.spread_lifetime(now.tick, limits, spread);
-                if let Some(expiry) = expiries.get(&index) {
-                    conn.expires_at(*expiry);
+                if let Some(expiry) = expiries.get(index, now) {
+                    conn.expires_at(expiry);
                 }
             }
             if limits.rate != rate {

@@ -34,12 +34,23 @@ impl Refusal {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Guest {
     pub introduction: Introduction,
+    /// A trusted proxy brought it.
+    pub is_proxied: bool,
     /// It is counted among its address's connections.
     pub holds_address: bool,
     /// The user among whose connections it is counted.
     pub user: Option<User>,
     /// It is there only to be told this.
     pub turned_away: Option<Refusal>,
+}
+
+impl Guest {
+    /// One that is there only to be told this, perhaps after its proxy's header. What most are told
+    /// takes no place here.
+    pub fn to_be_told(refusal: Refusal, introduction: Introduction) -> Self {
+        let turned_away = Some(refusal).filter(|refusal| *refusal != Refusal::FULL);
+        Guest { introduction, turned_away, ..Guest::default() }
+    }
 }
 
 /// Those of all connections, by slot.
@@ -74,5 +85,22 @@ impl Guests {
     /// Takes a connection's out, as it goes.
     pub fn take(&mut self, index: u32) -> Guest {
         self.guests.get_mut(index as usize).map(std::mem::take).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On a server that limits nothing each connection would pay for having been full once.
+    #[test]
+    fn those_who_are_refused_by_a_full_server_take_no_place() {
+        let mut guests = Guests::default();
+        guests.seat(1_000_000, Guest::to_be_told(Refusal::FULL, Introduction::Done));
+        assert_eq!(guests.guests.capacity(), 0);
+        assert_eq!(guests.get(1_000_000).turned_away, None);
+        let told = Refusal { reason: RefusedReason::AddressFull, retry_after: Some(3) };
+        guests.seat(7, Guest::to_be_told(told, Introduction::Done));
+        assert_eq!(guests.take(7).turned_away, Some(told));
     }
 }

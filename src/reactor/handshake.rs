@@ -2,16 +2,17 @@
 //! Not for judging the request, which `proto` does, nor for limits on who may come.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::StatusCode;
 
 use super::Reactor;
 use super::core::Core;
+use super::expiries::wall_clock;
 use super::outlet::Reach;
-use crate::conn::{CloseReason, Phase, RefusedReason, Ticks};
+use crate::conn::{CloseReason, Phase, RefusedReason};
 use crate::gate::users::User;
-use crate::gate::{Admitted, Claims, Gate};
+use crate::gate::{Admitted, Denied, Gate};
 use crate::handler::{Connection, Opening, Reject};
 use crate::io::Token;
 use crate::proto::{
@@ -47,7 +48,7 @@ impl Reactor {
                 } else {
                     (RefusedReason::HeadTooLarge, "the request head exceeds 8 KiB or 64 lines")
                 };
-                self.core.refuse(token, reason, &Answer::new(status, advice), false);
+                self.core.refuse_unread(token, reason, &Answer::new(status, advice));
             }
             Head::Whole(length) => {
                 let conn = self.core.slots.get(token);
@@ -92,7 +93,7 @@ impl Reactor {
                 let answer = core.congested();
                 core.refuse(token, RefusedReason::Full, &answer, false);
             }
-            Wanted::Upgrade(upgrade) => match core.gate.ask(request, wall_clock) {
+            Wanted::Upgrade(upgrade) => match core.ask_gate(token, request) {
                 Ok(admitted) => {
                     if let Err(refusal) = core.seat_newcomer(token, user_of(&admitted)) {
                         let answer = core.answer_to(refusal);
@@ -159,15 +160,17 @@ impl Reactor {
 }
 
 impl Core {
+    fn ask_gate(&self, token: Token, request: &Request<'_>) -> Result<Admitted, Denied> {
+        let is_sealed = self.tls.has(token.index) && !self.guests.get(token.index).is_proxied;
+        self.gate.ask(request, is_sealed, wall_clock)
+    }
+
     fn opened(&mut self, token: Token, route: u16, state: u32, stay: Option<Duration>) {
         let Core { slots, limits, now, spread, .. } = self;
         let Some(conn) = slots.get(token) else { return };
         conn.upgraded(route, now.tick, limits, spread);
         if let Some(stay) = stay {
-            // One that is good for longer than ticks can tell ends when they can: after 124 days.
-            let expiry = now.tick.plus(Ticks::from_duration(stay));
-            conn.expires_at(expiry);
-            self.expiries.insert(token.index, expiry);
+            conn.expires_at(self.expiries.insert(token.index, stay, wall_clock(), now));
         }
         conn.state = state;
         self.shard.connections_active.add(1);
@@ -251,12 +254,7 @@ fn select<'a>(gate: &Gate, on_offer: &'a [String], headers: Headers<'a>) -> Opti
 
 /// Whose the connection is, where its token says so.
 fn user_of(admitted: &Admitted) -> Option<User> {
-    admitted.claims.as_ref().and_then(Claims::subject).map(User::named)
-}
-
-/// The time since 1970 began. A clock that is set to before that makes every token expired.
-fn wall_clock() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX)
+    admitted.claims.as_ref().and_then(User::of)
 }
 
 fn refused_reason(status: StatusCode) -> RefusedReason {

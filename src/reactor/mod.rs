@@ -18,6 +18,7 @@ mod core;
 mod deadlines;
 pub mod deflations;
 mod drain;
+mod expiries;
 mod fanout;
 mod flush;
 mod guests;
@@ -202,6 +203,7 @@ impl Reactor {
         let (now, stalled) = self.clock.turn(real, waited);
         core.now = now;
         core.wheel.advance(now.tick);
+        core.check_expiries();
         if let Some(micros) = stalled {
             core.shard.stalls.increment();
             log::warn!(

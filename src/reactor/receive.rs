@@ -60,6 +60,10 @@ impl Reactor {
             }
             let Core { slots, tools, now, .. } = core;
             let Some(conn) = slots.get(token) else { return };
+            if conn.has_expired(now.tick) {
+                core.expire_token(token);
+                break;
+            }
             match conn.decode(&mut input, tools, now.tick) {
                 Ok(None) => break,
                 Ok(Some(incoming)) => self.take_in(token, incoming),

@@ -317,7 +317,9 @@ impl Running {
         let waiting = hold_back(&self.config, &mut new);
         let mut changes = config::compare(&self.config, &new);
         changes.needs_restart.extend(waiting);
-        let has_other_files = new.gate != self.config.gate || new.tls != self.config.tls;
+        let has_other_files = new.gate != self.config.gate
+            || new.tls != self.config.tls
+            || new.warnings != self.config.warnings;
         if let Err(problem) = log.set_filter(&new.log.filter) {
             log::error!("reload: log-level stays as it was: {problem}");
         }
@@ -347,6 +349,7 @@ impl Running {
         self.config.limits = new.limits;
         self.config.drain = new.drain;
         self.config.log.filter = new.log.filter;
+        self.config.warnings = new.warnings;
     }
 
     /// Counts arrivals by new rules, but for what needs a restart.

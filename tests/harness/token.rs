@@ -6,7 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::hmac;
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    RsaKeyPair,
+};
 
 use super::scratch_path;
 
@@ -14,6 +17,10 @@ use super::scratch_path;
 pub enum Signer {
     /// HS256 with this secret.
     Secret(Vec<u8>),
+    /// HS384 or HS512, and the secret.
+    Hmac(&'static str, hmac::Key),
+    /// RS256.
+    Rsa(RsaKeyPair),
     /// ES256.
     P256(EcdsaKeyPair),
     /// EdDSA.
@@ -24,6 +31,18 @@ impl Signer {
     /// HS256 with a secret of 40 letters.
     pub fn secret() -> Self {
         Signer::Secret((0..40).map(|_| fastrand::alphanumeric() as u8).collect())
+    }
+
+    /// HS384 or HS512 with this secret.
+    pub fn hmac(algorithm: &'static str, secret: &[u8]) -> Self {
+        let hash = if algorithm == "HS384" { hmac::HMAC_SHA384 } else { hmac::HMAC_SHA512 };
+        Signer::Hmac(algorithm, hmac::Key::new(hash, secret))
+    }
+
+    /// A key for RS256 that was made for these tests; to make one each time would take too long.
+    pub fn rsa() -> Self {
+        let pair = RsaKeyPair::from_pkcs8(include_bytes!("rsa.pk8"));
+        Signer::Rsa(pair.expect("it is a key"))
     }
 
     /// A new key for ES256.
@@ -45,6 +64,8 @@ impl Signer {
     pub fn algorithm(&self) -> &'static str {
         match self {
             Signer::Secret(_) => "HS256",
+            Signer::Hmac(algorithm, _) => algorithm,
+            Signer::Rsa(_) => "RS256",
             Signer::P256(_) => "ES256",
             Signer::Ed25519(_) => "EdDSA",
         }
@@ -59,6 +80,14 @@ impl Signer {
             Signer::Secret(secret) => {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
                 base64(hmac::sign(&key, message.as_bytes()).as_ref())
+            }
+            Signer::Hmac(_, key) => base64(hmac::sign(key, message.as_bytes()).as_ref()),
+            Signer::Rsa(pair) => {
+                let mut signature = vec![0; pair.public().modulus_len()];
+                let (random, message) = (SystemRandom::new(), message.as_bytes());
+                let signed = pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature);
+                signed.expect("it can sign");
+                base64(&signature)
             }
             Signer::P256(pair) => {
                 let signature = pair.sign(&SystemRandom::new(), message.as_bytes());
@@ -88,11 +117,35 @@ impl Signer {
                      \"y\":\"{y}\"}}"
                 )
             }
+            Signer::Hmac(..) | Signer::Rsa(_) => panic!("it is given by a file of its own"),
             Signer::Ed25519(pair) => {
                 let x = base64(pair.public_key().as_ref());
                 format!("{{\"kty\":\"OKP\",\"kid\":\"{kid}\",\"crv\":\"Ed25519\",\"x\":\"{x}\"}}")
             }
         }
+    }
+
+    /// The public key in PEM: an algorithm, and the key as it is signed with (RFC 5280 section 4.1).
+    pub fn public_pem(&self) -> String {
+        let (algorithm, key): (&[u8], &[u8]) = match self {
+            Signer::Rsa(pair) => (
+                b"\x30\x82\x01\x22\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\
+                  \x03\x82\x01\x0f\x00",
+                pair.public_key().as_ref(),
+            ),
+            Signer::P256(pair) => (
+                b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\
+                  \x3d\x03\x01\x07\x03\x42\x00",
+                pair.public_key().as_ref(),
+            ),
+            Signer::Ed25519(pair) => {
+                (b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00", pair.public_key().as_ref())
+            }
+            Signer::Secret(_) | Signer::Hmac(..) => panic!("it has no public key"),
+        };
+        let text = base64(&[algorithm, key].concat()).replace('-', "+").replace('_', "/");
+        let padding = "=".repeat((4 - text.len() % 4) % 4);
+        format!("-----BEGIN PUBLIC KEY-----\n{text}{padding}\n-----END PUBLIC KEY-----\n")
     }
 
     /// A file with the secret, which nobody else may read.

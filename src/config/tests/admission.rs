@@ -99,3 +99,20 @@ fn what_makes_no_sense_is_refused_with_what_would() {
     let number = file("max_connections_per_ip = 20").config().unwrap();
     assert_eq!(number.admission.max_connections_per_ip, Some(20));
 }
+
+#[test]
+fn what_is_allowed_and_hardly_meant_is_warned_of() {
+    let warnings =
+        |args: &[&str]| flags(args.iter().copied()).config().unwrap().warnings.join("\n");
+    for everyone in ["0.0.0.0/0", "::/0"] {
+        let said = warnings(&["--trust-proxy", everyone]);
+        assert!(said.starts_with(&format!("trust-proxy: with {everyone} whoever")), "{said}");
+    }
+    assert_eq!(warnings(&["--trust-proxy=10.0.0.0/8", "--trust-proxy=unix"]), "");
+    let many = ["--max-connections=1000000", "--max-connections-per-ip=5"];
+    let said = warnings(&many);
+    assert!(said.starts_with("max-addresses: once 262144 addresses"), "{said}");
+    assert!(said.ends_with("write max-addresses 1000000"), "{said}");
+    assert_eq!(warnings(&[&many[..], &["--max-addresses=1000000"]].concat()), "");
+    assert_eq!(warnings(&many[..1]), "");
+}

@@ -19,8 +19,11 @@ fn serve_is_the_command_when_none_is_given() {
 
 #[test]
 fn check_config_takes_what_serve_takes_and_says_what_serve_would() {
-    assert_eq!(flags(["check-config"]).command(), Ok(Command::CheckConfig));
-    assert_eq!(file("reactors = 2").flags(["check-config"]).command(), Ok(Command::CheckConfig));
+    assert_eq!(flags(["check-config"]).command(), Ok(Command::CheckConfig(Vec::new())));
+    assert_eq!(
+        file("reactors = 2").flags(["check-config"]).command(),
+        Ok(Command::CheckConfig(Vec::new()))
+    );
     let wrong = || file("reactors = 0").flags(["--ping-interval=x"]);
     let checked = wrong().flags(["check-config"]).command().unwrap_err();
     assert_eq!(checked, wrong().command().unwrap_err());

@@ -162,6 +162,10 @@ fn a_secret_that_all_may_read_and_a_key_that_all_may_write_are_warned_of() {
     let set = r#"{"keys": [{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
     assert_eq!(warnings("--jwt-jwks-file", 0o644, set), "");
     assert!(warnings("--jwt-jwks-file", 0o646, set).contains("may write \"F\""));
+    // With a secret in it the set is one.
+    let secret = r#"{"keys": [{"kty":"oct","kid":"s","k":"QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE"}]}"#;
+    assert!(warnings("--jwt-jwks-file", 0o644, secret).contains("may read \"F\""));
+    assert_eq!(warnings("--jwt-jwks-file", 0o600, secret), "");
 }
 
 #[test]

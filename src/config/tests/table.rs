@@ -25,7 +25,7 @@ fn every_key_stands_at_its_own_index_with_a_name_of_its_own() {
 fn the_printed_file_reads_back_as_exactly_the_defaults() {
     let text = default_config();
     assert_eq!(file(&text).config(), Ok(Config::default()));
-    assert_eq!(file(&text).flags(["check-config"]).command(), Ok(Command::CheckConfig));
+    assert_eq!(file(&text).flags(["check-config"]).command(), Ok(Command::CheckConfig(Vec::new())));
     let windows = text.replace('\n', "\r\n");
     assert_eq!(file(&windows).config(), Ok(Config::default()));
 }

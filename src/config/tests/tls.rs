@@ -66,7 +66,7 @@ fn pairs_are_put_together_in_order_wherever_they_are_typed() {
     assert_eq!(names(config), ["a.example"]);
     assert_eq!(Config::default().tls, []);
     let command = flags([&["check-config"][..], &a.flags()].concat()).command();
-    assert_eq!(command, Ok(Command::CheckConfig));
+    assert_eq!(command, Ok(Command::CheckConfig(Vec::new())));
 }
 
 #[test]

@@ -181,6 +181,15 @@ prop_compose! {
                 .collect(),
             warnings: Vec::new(),
         }
+        .warned()
+    }
+}
+
+impl Config {
+    /// With what whoever reads it is to be warned of.
+    fn warned(self) -> Self {
+        let warnings = self.admission.warnings(self.max_connections);
+        Config { warnings, ..self }
     }
 }
 

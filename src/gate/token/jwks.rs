@@ -30,6 +30,10 @@ pub(super) fn read(json: &[u8]) -> Result<(Vec<Key>, Vec<String>), KeyError> {
     let mut keys: Vec<Key> = Vec::new();
     let mut remarks = Vec::new();
     for (n, value) in list.iter().enumerate() {
+        if is_private(value) {
+            let kid = value.get("kid").and_then(Value::as_str).unwrap_or("none");
+            return Err(KeyError::PrivateJwk { kid: kid.to_owned() });
+        }
         match key(value) {
             Ok(key) => {
                 let is_same = |other: &Key| other.id == key.id && other.algorithm == key.algorithm;
@@ -47,6 +51,12 @@ pub(super) fn read(json: &[u8]) -> Result<(Vec<Key>, Vec<String>), KeyError> {
         }
     }
     if keys.is_empty() { Err(KeyError::NoUsableKey) } else { Ok((keys, remarks)) }
+}
+
+/// Whether it has a member that only who signs may know (RFC 7518 sections 6.2.2 and 6.3.2).
+fn is_private(value: &Value) -> bool {
+    let has = |name: &&str| value.get(name).is_some();
+    ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(has)
 }
 
 fn key(value: &Value) -> Result<Key, &'static str> {

@@ -83,6 +83,12 @@ pub enum KeyError {
     /// A key that must not lie on a server which only checks.
     #[error("it holds a private key")]
     PrivateKey,
+    /// The same, in a set.
+    #[error("its key with the kid {kid:?} is a private one")]
+    PrivateJwk {
+        /// Its `kid`.
+        kid: String,
+    },
     /// A kind of key that is not supported.
     #[error("the key is none of RSA with 2048 to 8192 bits, P-256 and Ed25519")]
     Unsupported,
@@ -127,6 +133,7 @@ impl KeyError {
                 "leave that with who signs, and write the public one with `openssl pkey -in KEY \
                  -pubout`"
             }
+            Self::PrivateJwk { .. } => "leave d, p, q and the like with who signs",
             Self::NotASet(_) => "write {\"keys\": [...]} as in RFC 7517",
             Self::NoUsableKey => "there must be one for RS256, ES256, EdDSA or HS256",
             Self::SameId { .. } => "give each a kid of its own",
@@ -228,6 +235,17 @@ impl Keys {
             Kind::Secret => KeySource::Secret,
             Kind::Public(_) => KeySource::PublicKey,
             Kind::Set { .. } => KeySource::KeySet,
+        }
+    }
+
+    /// Whether anyone who reads them can sign.
+    pub fn are_secret(&self) -> bool {
+        match &self.kind {
+            Kind::Secret => true,
+            Kind::Public(_) => false,
+            Kind::Set { keys, .. } => {
+                keys.iter().any(|key| key.algorithm.shortest_secret().is_some())
+            }
         }
     }
 

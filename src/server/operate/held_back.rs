@@ -4,11 +4,17 @@
 //! A path is served until the restart whatever the new file says of its route. Taking away what
 //! guards it at once would open it in between.
 
-use crate::config::{Config, Route};
+use crate::config::{Admission, Config, Proxy, Route};
 use crate::gate::{Auth, RequiredClaim, Settings};
 
 /// Puts what must wait back to its old value in `new`: a line for each.
 pub(super) fn hold_back(old: &Config, new: &mut Config) -> Vec<String> {
+    let mut lines = keep_claims(old, new);
+    lines.extend(keep_proxies(&old.admission, &mut new.admission));
+    lines
+}
+
+fn keep_claims(old: &Config, new: &mut Config) -> Vec<String> {
     let kept = kept_claims(old, new);
     let Some(first) = kept.first() else { return Vec::new() };
     let mut lines = Vec::new();
@@ -35,4 +41,31 @@ fn kept_claims(old: &Config, new: &Config) -> Vec<RequiredClaim> {
         served.is_some() && served != route(new) && !new.gate.required_claims.contains(claim)
     };
     old.gate.required_claims.iter().filter(is_wanted).cloned().collect()
+}
+
+/// Who is trusted, and for what, belongs to how the trusted speak: with one of the two new and the
+/// other old, a stranger's bytes could be taken for a proxy's.
+fn keep_proxies(old: &Admission, new: &mut Admission) -> Vec<String> {
+    let mut lines = Vec::new();
+    if old.proxy_protocol == new.proxy_protocol {
+        return lines;
+    }
+    if old.trust_proxy != new.trust_proxy {
+        let (before, after) = (listed(&old.trust_proxy), listed(&new.trust_proxy));
+        lines.push(format!("trust-proxy {before} -> {after}, together with proxy-protocol,"));
+        new.trust_proxy = old.trust_proxy.clone();
+    }
+    if old.forwarded_header != new.forwarded_header {
+        let [before, after] = [old.forwarded_header, new.forwarded_header].map(|h| h.name());
+        lines.push(format!("forwarded-header {before} -> {after}, together with proxy-protocol,"));
+        new.forwarded_header = old.forwarded_header;
+    }
+    lines
+}
+
+fn listed(proxies: &[Proxy]) -> String {
+    if proxies.is_empty() {
+        return "none".to_owned();
+    }
+    proxies.iter().map(Proxy::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -10,7 +10,7 @@ use pulsewheel::proto::forwarded_client;
 use super::script::Script;
 
 /// What chains are drawn up of: addresses, what is nearly one, and what no proxy writes.
-const PIECES: [&str; 32] = [
+const PIECES: [&str; 36] = [
     "203.0.113.9",
     "198.51.100.7",
     "10.0.0.1",
@@ -43,6 +43,10 @@ const PIECES: [&str; 32] = [
     "for = 203.0.113.9",
     "caf\u{e9}",
     "203.0.113.9 10.0.0.1",
+    "for=10.0.0.3;host=\"a\\\", for=1.2.3.4;x=\\\"b\"",
+    "host=\"a\\\\\";for=10.0.0.4",
+    "for=\"203.0.113.9:_x\"",
+    "for=\"[2001:db8::7]:_x\"",
 ];
 
 /// The script: which header, what the client wrote, and the pieces of the lines.
@@ -75,8 +79,7 @@ pub fn run(data: &[u8]) {
         let mut more = lines.clone();
         more[0] = [&forged[..], b",", &lines[0]].concat();
         // Between quotes of the first line itself nothing new begins.
-        let is_whole = lines[0].iter().filter(|byte| **byte == b'"').count() % 2 == 0;
-        if is_whole {
+        if split_quoted(&lines[0], b',').is_some() {
             assert_eq!(read(header, &more), found, "more in the line: {more:?}");
         }
     }
@@ -113,11 +116,16 @@ fn plain(header: ForwardedHeader, lines: &[Vec<u8>]) -> Option<Option<SocketAddr
     Some(client)
 }
 
-/// Splits outside of quotes; `None` where a quote is not closed.
+/// Splits outside of quotes; `None` where a quote is not closed, or a backslash stands before one
+/// that would open.
 fn split_quoted(line: &[u8], separator: u8) -> Option<Vec<Vec<u8>>> {
-    let (mut parts, mut is_quoted) = (vec![Vec::new()], false);
+    let (mut parts, mut is_quoted, mut is_escaped) = (vec![Vec::new()], false, false);
     for byte in line {
-        is_quoted ^= *byte == b'"';
+        if is_escaped && *byte == b'"' && !is_quoted {
+            return None;
+        }
+        is_quoted ^= *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
         if *byte == separator && !is_quoted {
             parts.push(Vec::new());
         } else if let Some(part) = parts.last_mut() {
@@ -148,6 +156,17 @@ fn node(header: ForwardedHeader, element: &[u8]) -> Option<Option<SocketAddr>> {
             let bare = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             bare.unwrap_or(value).to_owned()
         }
+    };
+    let text = match (header, text.rsplit_once(':')) {
+        (ForwardedHeader::Forwarded, Some((host, port)))
+            if port.len() > 1
+                && port.starts_with('_')
+                && port[1..].chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+                && (!host.contains(':') || host.ends_with(']')) =>
+        {
+            host.to_owned()
+        }
+        _ => text,
     };
     let address = text.parse::<SocketAddr>().ok().or_else(|| {
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));

@@ -11,7 +11,7 @@ use super::script::Script;
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// What lines are drawn up of.
-const WORDS: [&str; 24] = [
+const WORDS: [&str; 26] = [
     "PROXY",
     "TCP4",
     "TCP6",
@@ -23,6 +23,8 @@ const WORDS: [&str; 24] = [
     "::1",
     "::ffff:203.0.113.9",
     "0.0.0.0",
+    "::",
+    "::ffff:0.0.0.0",
     "256.0.0.1",
     "01.2.3.4",
     "80",
@@ -142,7 +144,22 @@ fn plain_line(bytes: &[u8]) -> ProxyHeader {
         }
         _ => None,
     };
-    source.map_or(ProxyHeader::Malformed, |source| ProxyHeader::Whole { length, source })
+    match source {
+        Some(Some(source)) if is_nobody(source) => ProxyHeader::Malformed,
+        Some(source) => ProxyHeader::Whole { length, source },
+        None => ProxyHeader::Malformed,
+    }
+}
+
+/// Zeros alone, or as IPv4 within IPv6.
+fn is_nobody(source: SocketAddr) -> bool {
+    match source.ip() {
+        IpAddr::V4(v4) => v4.octets() == [0; 4],
+        IpAddr::V6(v6) => {
+            let octets = v6.octets();
+            octets == [0; 16] || octets == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 0, 0, 0, 0]
+        }
+    }
 }
 
 fn plain_binary(bytes: &[u8]) -> ProxyHeader {
@@ -174,5 +191,8 @@ fn plain_binary(bytes: &[u8]) -> ProxyHeader {
         (0x21, 0x11 | 0x21) => return ProxyHeader::Malformed,
         _ => None,
     };
+    if source.is_some_and(is_nobody) {
+        return ProxyHeader::Malformed;
+    }
     ProxyHeader::Whole { length, source }
 }
