@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::config;
 use crate::handler::{Handler, factory};
 use crate::io::{Driver, EpollDriver};
+use crate::proto::deflate::{Compressor, Inflater};
 use crate::proto::{self, Incoming, Input, Kind, Partial, Tools, Violation};
 use crate::reactor::shard::Shard;
 use crate::reactor::{Mailboxes, Reactor, RouteInfo, Setup, Shared};
@@ -44,6 +45,59 @@ impl Codec {
             };
         }
         Ok(found)
+    }
+}
+
+/// The streams of one connection, or of all that share them.
+pub struct Streams {
+    compressor: Compressor,
+    inflater: Inflater,
+    takeover: bool,
+    small: Vec<u8>,
+    large: Vec<u8>,
+}
+
+impl Streams {
+    /// Streams with a window in bits and a level; with `takeover` they remember what came before.
+    pub fn new(window: u8, level: u8, takeover: bool) -> Self {
+        Streams {
+            compressor: Compressor::new(window, level),
+            inflater: Inflater::new(),
+            takeover,
+            small: Vec::new(),
+            large: Vec::new(),
+        }
+    }
+
+    /// Compresses a message: what it became, or `None` if that is not smaller.
+    pub fn compress(&mut self, payload: &[u8]) -> Option<&[u8]> {
+        if !self.takeover {
+            self.compressor.forget();
+        }
+        let length = self.compressor.compress(payload, &mut self.small)?;
+        self.small.get(..length)
+    }
+
+    /// Inflates a message to at most `limit` bytes.
+    ///
+    /// # Errors
+    /// It is no deflate stream, or too large, or no text where it should be.
+    pub fn inflate(
+        &mut self,
+        kind: Kind,
+        payload: &[u8],
+        limit: usize,
+    ) -> Result<&[u8], Violation> {
+        if !self.takeover {
+            self.inflater.forget();
+        }
+        let length = self.inflater.inflate(kind, payload, limit, &mut self.large)?;
+        Ok(self.large.get(..length).unwrap_or_default())
+    }
+
+    /// Bytes that it has room for in what it inflates to.
+    pub fn room(&self) -> usize {
+        self.large.len()
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use pulsewheel::config::{self, Command, Config};
-use pulsewheel::server::{Ended, Server};
+use pulsewheel::server::{Ended, Server, SignalQueue};
 use pulsewheel::{logging, server};
 
 /// A configuration that can't be used, as for other commands' usage errors.
@@ -39,11 +39,12 @@ fn serve(config: Config) -> ExitCode {
         Ok(_) => Err("the command line no longer asks to serve".to_owned()),
         Err(errors) => Err(errors.to_string()),
     };
-    let outcome = Server::from_config(config).start().map_err(|error| error.to_string()).and_then(
-        |running| {
-            running.reloading(reload, log.clone()).run_until_signalled().map_err(|e| e.to_string())
-        },
-    );
+    // Before the log says that anything listens: who waits for that may send a signal at once.
+    let outcome = SignalQueue::new().map_err(|error| error.to_string()).and_then(|signals| {
+        let running = Server::from_config(config).start().map_err(|error| error.to_string())?;
+        let running = running.reloading(reload, log.clone());
+        running.run_until(signals).map_err(|error| error.to_string())
+    });
     let code = match outcome {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::Forced) => ExitCode::FAILURE,

@@ -5,12 +5,14 @@ mod desk;
 mod operate;
 mod panics;
 mod publisher;
+mod signals;
 mod start;
 
 use std::net::SocketAddr;
 
 pub use self::operate::{Drainer, Ended, RunError, Running};
 pub use self::publisher::{PublishError, Publisher, Receipt};
+pub use self::signals::SignalQueue;
 pub use self::start::StartError;
 
 use crate::config::{Config, ListenAddress};

@@ -294,7 +294,7 @@ fn another_user_cannot_share_the_port() {
     let folder = std::env::temp_dir().join(format!("port-{:x}", fastrand::u64(..)));
     std::fs::create_dir(&folder).expect("a folder can be made");
     let program = folder.join("another");
-    std::fs::copy(harness::server::BINARY, &program).expect("the binary can be copied");
+    std::fs::copy(harness::server::binary(), &program).expect("the binary can be copied");
     let may_enter = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(&folder, may_enter).expect("a folder can be opened");
     let address = server.address().to_string();

@@ -286,7 +286,7 @@ fn no_token_and_no_secret_reaches_the_log_or_the_metrics() {
 fn the_secret_may_come_by_the_environment() {
     let signer = Signer::secret();
     let Signer::Secret(secret) = &signer else { panic!("it has a secret") };
-    let mut command = std::process::Command::new(harness::server::BINARY);
+    let mut command = std::process::Command::new(harness::server::binary());
     command.env("PULSEWHEEL_JWT_SECRET", String::from_utf8_lossy(secret).as_ref());
     let server = Server::spawn(command, &["--auth", "jwt"]);
     assert_eq!(status(&server, &signer.sign(&json!({"exp": in_seconds(600)}))), 101);

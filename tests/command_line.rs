@@ -5,7 +5,7 @@ mod harness;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use harness::server::BINARY;
+use harness::server::binary;
 use harness::{RawClient, Server, run_to_end, scratch_path};
 
 /// A usage error: code 2, one line on standard error that holds all of `parts`, nothing else.
@@ -118,7 +118,7 @@ fn help_and_version_go_to_standard_output() {
 #[test]
 fn flags_are_stronger_than_variables_and_those_than_the_file() {
     let path = file("max_message_size = 100\n[[route]]\npath = \"/file\"\nhandler = \"echo\"\n");
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(binary());
     command.env("PULSEWHEEL_MAX_MESSAGE_SIZE", "200").env("PULSEWHEEL_CONFIG", &path);
     let server = Server::spawn(command, &[]);
     let mut peer = RawClient::open(&server, "/file");
@@ -126,7 +126,7 @@ fn flags_are_stronger_than_variables_and_those_than_the_file() {
     peer.send(&harness::frame::text(&"x".repeat(201)));
     peer.expect_close(1009);
 
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(binary());
     command.env("PULSEWHEEL_MAX_MESSAGE_SIZE", "200");
     let server = Server::spawn(command, &["--max-message-size", "300", "--config", &path]);
     RawClient::open(&server, "/file").expect_echo(&"x".repeat(300));
@@ -167,7 +167,7 @@ fn the_start_line_says_what_an_operator_asks_first() {
 
 #[test]
 fn a_closed_standard_error_stops_nobody() {
-    let mut child = Command::new(BINARY)
+    let mut child = Command::new(binary())
         .args(["--listen", "127.0.0.1:0", "--admin", "off", "--drain-window", "0s"])
         .stderr(Stdio::piped())
         .spawn()

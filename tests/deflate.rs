@@ -3,6 +3,8 @@
 
 mod harness;
 
+use std::time::Duration;
+
 use harness::deflate::{DeflateClient, OFFER, RSV1, bomb};
 use harness::{Event, PATIENCE, RawClient, Server, frame, ms, request};
 
@@ -282,38 +284,66 @@ fn a_broadcast_reaches_dedicated_and_other_receivers_on_every_reactor() {
     }
 }
 
+/// A message of which half is new, and half refers to the one before it where it may. Lengths differ,
+/// or a reference into one that is missing would find the same in the one before.
+fn half_new(n: u64) -> String {
+    let new = 3000 + (n * 7919 % 2000) as usize;
+    format!("{n} {}{}", letters(COMMON, 4000), letters(n, new))
+}
+
+/// The number of the next such message, which must be whole; `None` when none comes.
+fn number_of_next(peer: &mut DeflateClient, limit: Duration) -> Option<u64> {
+    loop {
+        match peer.raw.next(limit) {
+            Event::Frame(frame) if frame.first == frame::PING => {}
+            Event::Frame(frame) => {
+                let (is_small, _, text) = peer.take(&frame);
+                let text = String::from_utf8(text).expect("it is text");
+                let (n, _) = text.split_once(' ').expect("each has its number");
+                let n: u64 = n.parse().expect("it is a number");
+                assert!(is_small && text == half_new(n), "{n}");
+                return Some(n);
+            }
+            Event::Nothing => return None,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The seed of what all of them have.
+const COMMON: u64 = 1 << 40;
+
 /// A slow reader's stream stays whole whatever is dropped: with takeover each message is inflated
 /// with those in mind that came before it.
 #[test]
 fn dropping_policies_leave_a_stream_with_takeover_whole() {
     const COUNT: u64 = 300;
+    const BURST: u64 = 10;
     for (mode, policy) in
         [("dedicated", "drop-oldest"), ("dedicated", "drop-newest"), ("shared", "drop-oldest")]
     {
-        let server = start(mode, &["--outbox-limit", "64KiB", "--slow-consumer", policy]);
+        let bounds = ["--outbox-limit", "64KiB", "--slow-consumer", policy];
+        let server = start(mode, &[&bounds[..], &["--compression-window", "15"]].concat());
         let narrow = RawClient::connect_narrow(&server);
         let mut slow = DeflateClient::upgrade(narrow, "/broadcast", "permessage-deflate");
         let mut talker = DeflateClient::open(&server, "/broadcast", "permessage-deflate");
-        for n in 0..COUNT {
-            // Half of each is new, and half repeats what others had.
-            let text = format!("{n} {}{}", letters(n, 5000), letters(n % 3, 3000));
-            talker.send(frame::TEXT, text.as_bytes());
-            assert!(talker.receive().2 == text.as_bytes(), "{mode} {policy}: {n}");
-        }
         let mut seen = Vec::new();
-        loop {
-            match slow.raw.next(ms(500)) {
-                Event::Frame(frame) if frame.first == frame::PING => {}
-                Event::Frame(frame) => {
-                    let text = String::from_utf8(slow.take(&frame).2).expect("it is text");
-                    let (n, rest) = text.split_once(' ').expect("each has its number");
-                    let n: u64 = n.parse().expect("it is a number");
-                    assert!(rest == format!("{}{}", letters(n, 5000), letters(n % 3, 3000)));
-                    seen.push(n);
-                }
-                Event::Nothing => break,
-                other => panic!("{mode} {policy}: {other:?} after {} messages", seen.len()),
+        for burst in 0..COUNT / BURST {
+            // What comes at once is compressed at once, also what the kernel then has no room for.
+            let texts: Vec<_> = (burst * BURST..(burst + 1) * BURST).map(half_new).collect();
+            let frames = texts.iter().map(|text| talker.frame(frame::TEXT, text.as_bytes()));
+            let frames = frames.collect::<Vec<_>>().concat();
+            talker.raw.send(&frames);
+            for text in &texts {
+                assert!(talker.receive().2 == text.as_bytes(), "{mode} {policy}: {burst}");
             }
+            if burst % 2 == 1 {
+                // What it makes room for is compressed; the rest of that must not be dropped then.
+                seen.extend((0..3).filter_map(|_| number_of_next(&mut slow, PATIENCE)));
+            }
+        }
+        while let Some(n) = number_of_next(&mut slow, ms(500)) {
+            seen.push(n);
         }
         assert!(seen.is_sorted_by(|a, b| a < b), "{mode} {policy}: {seen:?}");
         let labels = [("policy", &*policy.replace('-', "_"))];
@@ -379,7 +409,10 @@ fn a_connection_that_is_refused_by_its_handler_keeps_no_context() {
 
 /// Heap that so many connections come to once each has echoed a message and rests.
 fn heap_of(server: &Server, count: usize, offer: &str) -> f64 {
-    let heap = || server.metric("process_heap_used_bytes", &[]);
+    let heap = || {
+        let metrics = server.metrics();
+        metrics.sum("process_heap_used_bytes") + metrics.sum("process_heap_mapped_bytes")
+    };
     let before = heap();
     let mut crowd: Vec<_> =
         (0..count).map(|_| DeflateClient::open(server, "/echo", offer)).collect();

@@ -1,4 +1,5 @@
-//! An overflow in the server's arithmetic is noticed, in a release build too: see its profile.
+//! An overflow in the server's arithmetic is noticed. In a release build too: `cargo test --release --test
+//! overflow`, and `tests/run` looks for the check in the binary.
 //! Not where overflows could be: `conn` and `proto` compile only what says what it does at its ends.
 
 use std::hint::black_box;

@@ -5,9 +5,15 @@ mod harness;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 
-use harness::{PATIENCE, RawClient, Server, assert_between, frame, ms, scratch_path, wait_until};
+use harness::server::binary;
+use harness::token::{Signer, in_seconds};
+use harness::{
+    PATIENCE, RawClient, Server, assert_between, frame, ms, request, scratch_path, wait_until,
+};
+use serde_json::json;
 
 /// A server with a configuration file that can be written anew.
 struct Configured {
@@ -162,6 +168,26 @@ fn what_needs_a_restart_is_named_and_what_does_not_is_taken_all_the_same() {
     peer.expect_close(1009);
 }
 
+/// Who starts a server waits for the line that says where it listens.
+#[test]
+fn a_reload_that_is_asked_for_as_soon_as_the_server_listens_is_not_its_end() {
+    // A shell is quick enough to signal in the very moment.
+    const SCRIPT: &str = "(\"$0\" --listen 127.0.0.1:0 --admin off 2>&1 & echo \"pid $!\") |
+        while read -r line; do
+            case $line in
+                'pid '*) pid=${line#pid } ;;
+                *' listens on '*) kill -s HUP $pid ;;
+                *'nothing has changed'*) kill -s TERM $pid ;;
+            esac
+            echo \"$line\"
+        done";
+    for _ in 0..10 {
+        let ran = Command::new("/bin/sh").args(["-c", SCRIPT]).arg(binary()).output();
+        let told = String::from_utf8(ran.expect("there is a shell").stdout).expect("it is text");
+        assert!(told.contains("nothing has changed") && told.contains("drained"), "{told}");
+    }
+}
+
 #[test]
 fn a_wrong_file_changes_nothing_and_the_log_says_what_is_wrong_with_it() {
     let configured = Configured::start("max_message_size = \"2KiB\"\n");
@@ -229,4 +255,85 @@ fn a_new_rate_frees_those_who_wait_under_the_old_one() {
         assert_eq!(peer.data().payload, b"x");
     }
     assert!(begun.elapsed() < ms(10_000), "{:?}", begun.elapsed());
+}
+
+/// A file that asks for tokens of that signer, with these lines, and these paths served.
+fn guarded_file(secret: &str, lines: &str, paths: &[&str]) -> String {
+    let route = |path: &&str| format!("[[route]]\npath = \"{path}\"\nhandler = \"echo\"\n");
+    let routes: String = paths.iter().map(route).collect();
+    format!("auth = \"jwt\"\njwt_secret_file = \"{secret}\"\n{lines}\n{routes}")
+}
+
+/// What an upgrade with this token is answered.
+fn status_with(server: &Server, path: &str, token: &str) -> u16 {
+    let mut client = RawClient::connect(server);
+    client.send(request(path, &[&format!("Authorization: Bearer {token}")]).as_bytes());
+    client.response().status
+}
+
+#[test]
+fn a_path_that_is_served_until_the_restart_stays_closed_until_then() {
+    let signer = Signer::secret();
+    let secret = signer.secret_file();
+    let token = signer.sign(&json!({"exp": in_seconds(600)}));
+    let claim = "require_claim = [\"/admin=role=admin\", \"/a=beta\"]";
+    let configured = Configured::start(&guarded_file(&secret, claim, &["/a", "/admin"]));
+    let server = &configured.server;
+    let statuses = || ["/a", "/admin"].map(|path| status_with(server, path, &token));
+    assert_eq!(statuses(), [403, 403]);
+
+    // The route moves with a restart alone, and what guards it with it. That of /a goes at once.
+    let claim = "require_claim = [\"/admin2=role=admin\"]";
+    let moved = guarded_file(&secret, claim, &["/a", "/admin2"]);
+    let log = configured.reload(&moved, "require-claim without");
+    let waits = "require-claim without /admin=role=admin, while /admin is served, needs a restart";
+    assert!(log.iter().any(|line| line.contains(waits)), "{log:#?}");
+    assert_eq!(statuses(), [101, 403]);
+    configured.reload(&moved, waits);
+    assert_eq!(statuses(), [101, 403], "nor at the second reading");
+
+    // Nor may tokens as a whole go with it; origins may change all the same.
+    let open = "require_origin = true\n[[route]]\npath = \"/a\"\nhandler = \"echo\"\n";
+    configured.reload(open, "auth jwt -> off, while /admin is served, needs a restart");
+    let origin = "Origin: http://test";
+    let mut client = RawClient::connect(server);
+    client.send(request("/admin", &[origin]).as_bytes());
+    assert_eq!(client.response().status, 401);
+    assert_eq!(statuses(), [403, 403], "no origin");
+}
+
+#[test]
+fn claims_and_tokens_change_for_those_who_come_next() {
+    let signer = Signer::secret();
+    let secret = signer.secret_file();
+    let token = signer.sign(&json!({"exp": in_seconds(600), "sub": "ada"}));
+    let paths = ["/a"];
+    let configured = Configured::start(&guarded_file(&secret, "", &paths));
+    let server = &configured.server;
+    assert_eq!(status_with(server, "/a", &token), 101);
+
+    let claim = guarded_file(&secret, "require_claim = [\"/a=role\"]", &paths);
+    configured.reload(&claim, "require-claim none -> /a=role");
+    assert_eq!(status_with(server, "/a", &token), 403);
+    configured.reload(&guarded_file(&secret, "", &paths), "require-claim /a=role -> none");
+    assert_eq!(status_with(server, "/a", &token), 101);
+
+    let mut first = RawClient::connect(server);
+    first.send(request("/a", &[&format!("Authorization: Bearer {token}")]).as_bytes());
+    assert_eq!(first.response().status, 101);
+    let limit = |policy: &str| {
+        let lines = format!("max_connections_per_user = 1\nuser_limit_policy = \"{policy}\"");
+        guarded_file(&secret, &lines, &paths)
+    };
+    // Who came uncounted stays uncounted.
+    configured.reload(&limit("refuse"), "max-connections-per-user off -> 1");
+    let mut held = RawClient::connect(server);
+    held.send(request("/a", &[&format!("Authorization: Bearer {token}")]).as_bytes());
+    assert_eq!(held.response().status, 101);
+    assert_eq!(status_with(server, "/a", &token), 429);
+    configured.reload(&limit("replace"), "user-limit-policy refuse -> replace");
+    assert_eq!(status_with(server, "/a", &token), 101);
+    held.next_close(1008);
+    configured.reload(&guarded_file(&secret, "", &paths), "max-connections-per-user 1 -> off");
+    first.expect_echo("as before");
 }

@@ -4,7 +4,10 @@
 mod harness;
 
 use harness::token::{Signer, in_seconds};
-use harness::{Event, PATIENCE, RawClient, Server, frame, request};
+use harness::{Embedded, Event, PATIENCE, RawClient, Server, frame, request};
+use pulsewheel::config::{Config, UserPolicy};
+use pulsewheel::gate::{Auth, Keys, Settings};
+use pulsewheel::{Connection, Handler, Message, Opening, Reject};
 use serde_json::json;
 
 /// A server on which each user may have so many connections, and who signs for it.
@@ -147,4 +150,120 @@ fn whatever_ends_a_users_connections_nothing_is_left_in_the_table() {
     let metrics = server.wait_for("an empty table", |m| m.value("ws_users", &[]) == 0.0);
     assert!(metrics.closed("replaced") > 0);
     server.assert_sound();
+}
+
+/// Closes as a client does that waits for the server's FIN and keeps its own end open.
+fn close_and_stay(client: &mut RawClient) {
+    client.send(&frame::close(1000, ""));
+    assert_eq!(client.data().close_code(), Some(1000));
+    assert_eq!(client.next(PATIENCE), Event::Finished);
+}
+
+#[test]
+fn one_that_has_closed_is_not_counted_against_the_next_one() {
+    let stay = ["--max-connections-per-user", "1", "--close-timeout", "60s"];
+    let (server, signer) = counting(&stay);
+    let (mut first, _) = open(&server, &signer, "ada");
+    close_and_stay(&mut first);
+    let (second, status) = open(&server, &signer, "ada");
+    assert_eq!(status, 101, "the first one is closing");
+    drop(second);
+    // The server's own 1008, which the client does not answer, is an end too.
+    let mut expiring = RawClient::connect(&server);
+    let token = signer.sign(&json!({"exp": in_seconds(1), "sub": "eve"}));
+    expiring.send(request("/echo", &[&format!("Authorization: Bearer {token}")]).as_bytes());
+    assert_eq!(expiring.response().status, 101);
+    expiring.next_close(1008);
+    assert_eq!(open(&server, &signer, "eve").1, 101);
+    assert_eq!(server.metrics().refused("user_full"), 0);
+
+    let replace = ["--max-connections-per-user", "2", "--user-limit-policy", "replace"];
+    let (server, signer) = counting(&[&replace[..], &["--close-timeout", "60s"]].concat());
+    let (mut living, _) = open(&server, &signer, "ada");
+    let (mut closed, _) = open(&server, &signer, "ada");
+    close_and_stay(&mut closed);
+    let (mut next, _) = open(&server, &signer, "ada");
+    expect_echo(&mut next);
+    expect_echo(&mut living);
+    assert_eq!(server.metrics().closed("replaced"), 0);
+}
+
+/// Whoever will not go is made to, as soon as there are as many of them as may be connected.
+#[test]
+fn those_who_were_told_to_go_and_stay_are_no_more_than_may_be_connected() {
+    let flags = ["--max-connections-per-user", "2", "--user-limit-policy", "replace"];
+    let (mut server, signer) = counting(&[&flags[..], &["--close-timeout", "60s"]].concat());
+    let mut stubborn: Vec<RawClient> = Vec::new();
+    for _ in 0..50 {
+        let (client, status) = open(&server, &signer, "ada");
+        assert_eq!(status, 101);
+        stubborn.push(client);
+    }
+    server.wait_for("all but four to go", |m| m.value("ws_slots_used", &[]) == 4.0);
+    let metrics = server.metrics();
+    assert_eq!((metrics.closed("replaced"), metrics.value("ws_users", &[])), (46, 1.0));
+    let mut newest = stubborn.split_off(48);
+    newest.iter_mut().for_each(expect_echo);
+    let resets = stubborn.iter_mut().map(|client| client.drain(harness::ms(50)).1);
+    assert_eq!(resets.filter(|end| *end == Event::Reset).count(), 46);
+    drop((stubborn, newest));
+    server.wait_for("an empty table", |m| m.value("ws_users", &[]) == 0.0);
+    server.assert_sound();
+}
+
+/// Refuses who asks for it, closes as it opens who asks for that, echoes to the others.
+struct Choosy;
+
+impl Handler for Choosy {
+    type State = ();
+
+    fn on_open(&self, conn: &mut Connection<'_>, opening: &Opening<'_>) -> Result<(), Reject> {
+        match opening.query() {
+            Some("refuse") => return Err(Reject::new(403, "not you")),
+            Some("close") => conn.close(4001, "not now"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_message(&self, conn: &mut Connection<'_>, (): &mut (), message: Message<'_>) {
+        conn.send(message);
+    }
+}
+
+#[test]
+fn nobody_goes_for_one_that_the_handler_refuses_and_it_holds_no_place() {
+    for policy in [UserPolicy::Refuse, UserPolicy::Replace] {
+        let signer = Signer::secret();
+        let Signer::Secret(secret) = &signer else { unreachable!() };
+        let keys = Some(Keys::secret(secret).expect("it is a secret"));
+        let gate = Settings { auth: Auth::Jwt, keys, ..Settings::default() };
+        let mut config = Config { gate, ..Embedded::config() };
+        config.admission.max_connections_per_user = Some(1);
+        config.admission.user_limit_policy = policy;
+        config.limits.close_timeout = PATIENCE;
+        let server = pulsewheel::Server::builder().config(config).route("/choosy", Choosy);
+        let server = Embedded::run(server);
+        let token = signer.sign(&json!({"exp": in_seconds(600), "sub": "ada"}));
+        let ask = |query: &str| {
+            let mut client = server.connect();
+            let line = format!("Authorization: Bearer {token}");
+            client.send(request(&format!("/choosy{query}"), &[&line]).as_bytes());
+            let status = client.response().status;
+            (client, status)
+        };
+        // They stay in the handshake's last phase, since they do not shut their side.
+        let _refused: Vec<_> = (0..3).map(|_| ask("?refuse")).collect();
+        let (mut living, status) = ask("");
+        assert_eq!(status, 101, "{policy:?}");
+        if policy == UserPolicy::Replace {
+            assert_eq!(ask("?refuse").1, 403);
+            let (mut closed, _) = ask("?close");
+            closed.next_close(4001);
+        } else {
+            assert_eq!(ask("?refuse").1, 429, "the handler is not asked");
+        }
+        expect_echo(&mut living);
+        assert_eq!(server.metrics().closed("replaced"), 0);
+    }
 }

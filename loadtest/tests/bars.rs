@@ -1,47 +1,52 @@
-//! Bars that are times: they hold for the release build on a machine that does nothing else, and
-//! are not compiled into any other.
-#![cfg(not(debug_assertions))]
+//! Bars that are times: they hold for the release builds, which `PULSEWHEEL` and
+//! `PULSEWHEEL_LOADTEST` name, on a machine that does nothing else. `tests/run bars` sees to all of it.
 
-use std::net::SocketAddr;
-use std::process::Command;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
-use pulsewheel::config::{Config, ListenAddress};
-use pulsewheel::handler::Echo;
-use pulsewheel::{Drainer, Server};
 use serde_json::Value;
 
-/// A server within this process: its CPU time and memory are the test's, its descriptors are not.
-struct Serving {
-    address: SocketAddr,
-    drainer: Drainer,
-    thread: JoinHandle<()>,
+fn release_build(variable: &str) -> OsString {
+    std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} must name the release build"))
 }
 
-fn serve(mut config: Config) -> Serving {
-    config.admin = None;
-    // One descriptor table holds RLIMIT_NOFILE connections.
-    config.reactors = 4;
-    config.drain.window = Duration::ZERO;
-    let any_port = "127.0.0.1:0".parse().expect("an address");
-    let server = Server::builder().config(config).listen([any_port]).route("/echo", Echo);
-    let running = server.start().expect("the server starts");
-    let Some(ListenAddress::Tcp(address)) = running.addresses().first().cloned() else {
-        panic!("the server listens on TCP");
-    };
-    let drainer = running.drainer();
-    let run = move || running.run().map(drop).expect("the server ends well");
-    Serving { address, drainer, thread: std::thread::spawn(run) }
+/// A server as a process of its own; it is killed when this is dropped.
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+/// One descriptor table holds RLIMIT_NOFILE connections, hence four reactors.
+fn serve(flags: &[&str]) -> Serving {
+    let mut child = Command::new(release_build("PULSEWHEEL"))
+        .args(["--listen", "127.0.0.1:0", "--admin", "off", "--reactors", "4"])
+        .args(flags)
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the server can be run");
+    let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut address = None;
+    while address.is_none() {
+        let mut line = String::new();
+        let read = log.read_line(&mut line).expect("the log is text");
+        assert!(read > 0, "the server ended before it listened");
+        let listens = line.split_once(" listens on ").map(|(_, rest)| rest);
+        address = listens.and_then(|rest| Some(rest.split_once(';')?.0.to_owned()));
+    }
+    // Nobody wants the rest, but a pipe that fills would cost the server lines.
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    Serving { child, address: address.expect("the loop has ended") }
 }
 
 impl Serving {
     /// The report of a run against it.
     fn report(&self, scenario: &str, flags: &str) -> Value {
-        let output = Command::new(env!("CARGO_BIN_EXE_pulsewheel-loadtest"))
+        let output = Command::new(release_build("PULSEWHEEL_LOADTEST"))
             .args([scenario, "--url", &format!("ws://{}/echo", self.address)])
             .args(["--output", "json", "--quiet", "--server-pid"])
-            .arg(std::process::id().to_string())
+            .arg(self.child.id().to_string())
             .args(flags.split_whitespace())
             .output()
             .expect("the binary runs");
@@ -49,22 +54,20 @@ impl Serving {
             panic!("{scenario}: {error}: {}", String::from_utf8_lossy(&output.stderr))
         })
     }
+}
 
-    fn end(self) {
-        self.drainer.drain();
-        self.thread.join().expect("no panic");
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 #[test]
 fn fifty_thousand_heartbeating_connections_open_within_a_minute() {
-    let mut config = Config::default();
-    config.limits.ping_interval = Some(Duration::from_secs(10));
-    config.limits.pong_timeout = Some(Duration::from_secs(10));
-    let server = serve(config);
+    let server = serve(&["--ping-interval", "10s", "--pong-timeout", "10s"]);
     let flags = "-c 50000 --warmup 0 --duration 22s --final-echo --probes 0";
     let report = server.report("idle", flags);
-    server.end();
     assert_eq!(report["errors"]["total"], 0, "{report}");
     assert_eq!(report["connections"], 50_000);
     let seconds = report["connect_seconds"].as_f64().expect("a time");
@@ -76,9 +79,8 @@ fn fifty_thousand_heartbeating_connections_open_within_a_minute() {
 
 #[test]
 fn each_kind_of_zombie_is_noticed_in_time_and_the_healthy_do_not_suffer() {
-    let server = serve(Config::default());
+    let server = serve(&[]);
     let report = server.report("zombies", "-c 200 --rate 500 --zombies 1000");
-    server.end();
     assert_eq!(report["errors"]["total"], 0, "{report}");
     let kinds = report["zombies"]["kinds"].as_array().expect("a list");
     assert_eq!(kinds.len(), 10);

@@ -23,6 +23,8 @@ mod token;
 pub mod users;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

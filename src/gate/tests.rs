@@ -11,7 +11,7 @@ use super::*;
 use crate::proto::parse_head;
 
 const SECRET: &[u8] = b"a secret of these tests, which is as long as the longest of hashes";
-const NOW: u64 = 1_800_000_000;
+pub(super) const NOW: u64 = 1_800_000_000;
 
 /// The examples of RFC 7515, appendix A: one payload, made in 2011, signed in three ways.
 mod rfc {
@@ -77,12 +77,12 @@ fn sign(header: &Value, claims: &Value, algorithm: hmac::Algorithm, secret: &[u8
     format!("{message}.{}", base64(signature.as_ref()))
 }
 
-fn token(claims: Value) -> String {
+pub(super) fn token(claims: Value) -> String {
     sign(&json!({"alg": "HS256", "typ": "JWT"}), &claims, hmac::HMAC_SHA256, SECRET)
 }
 
 /// Settings that ask for tokens made with [`SECRET`].
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings { auth: Auth::Jwt, keys: Some(Keys::secret(SECRET).unwrap()), ..Settings::default() }
 }
 
@@ -104,7 +104,7 @@ fn ask_at(now: Duration, settings: Settings, lines: &str) -> Result<Admitted, De
     outcome.expect("the head is whole")
 }
 
-fn show_at(now: u64, settings: Settings, token: &str) -> Result<Admitted, Denied> {
+pub(super) fn show_at(now: u64, settings: Settings, token: &str) -> Result<Admitted, Denied> {
     ask_at(Duration::from_secs(now), settings, &format!("Authorization: Bearer {token}\r\n"))
 }
 

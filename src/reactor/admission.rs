@@ -1,6 +1,6 @@
-//! Limits of addresses, users and rates: judged where it is first known whose a connection is, and
-//! given back when it goes.
-//! Not for the counting, which `gate` does for all reactors.
+//! Limits of addresses and rates: judged where it is first known whose a connection is, and given
+//! back when it goes.
+//! Not for the counting, which `gate` does for all reactors, nor for users: see `seats`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,12 +11,10 @@ use super::Reactor;
 use super::arrivals::ProxySource;
 use super::core::Core;
 use super::guests::{Guest, Introduction, Refusal};
-use super::mailbox::Mail;
 use crate::config::ForwardedHeader;
 use crate::conn::{Conn, Phase, RefusedReason, TICK_MICROS, Ticks};
 use crate::gate::addresses::{AddressBlock, Change, Excess, Watch};
 use crate::gate::pace::{Nanos, retry_after};
-use crate::gate::users::{Seat, Seated, User};
 use crate::io::Token;
 use crate::mutation::{self, Mutation};
 use crate::proto::{Answer, Peer, ProxyHeader, Request, forwarded_client, parse_proxy_header};
@@ -32,7 +30,7 @@ const LOOK_EVERY: Ticks = Ticks(100);
 const FARTHEST: u64 = 60_000;
 
 /// Refused for want of places, a client should look again after a moment.
-const FREES_UP_IN: std::ops::RangeInclusive<u64> = 1..=5;
+pub(super) const FREES_UP_IN: std::ops::RangeInclusive<u64> = 1..=5;
 
 impl Core {
     /// Judges a connection that was just accepted, as far as it is known whose it is.
@@ -163,28 +161,6 @@ impl Core {
         self.refuse(token, refusal.reason, &answer, false);
     }
 
-    /// Seats a connection of that user, who may have to give up an older one for it. One whose token
-    /// names nobody is not counted.
-    pub fn seat(&mut self, token: Token, user: Option<&str>) -> Result<(), Refusal> {
-        let (Some((most, policy)), Some(name)) = (self.admission.users, user) else {
-            return Ok(());
-        };
-        let user = User::named(name);
-        let (seated, is_new) =
-            self.shared.census.users.enter(user, self.seat_of(token), most, policy);
-        let Seated::In(replaced) = seated else {
-            let seconds = self.spread.random.u64(FREES_UP_IN);
-            return Err(Refusal { reason: RefusedReason::UserFull, retry_after: Some(seconds) });
-        };
-        self.shard.arrivals.users_added.add(u64::from(is_new));
-        self.guests.at(token.index).user = Some(user);
-        for seat in replaced {
-            let token = Token { index: seat.index, generation: seat.generation };
-            self.shared.mailboxes.tell(seat.reactor, Mail::Replace(token));
-        }
-        Ok(())
-    }
-
     /// Gives back what a connection holds, as it goes.
     pub fn depart(&mut self, token: Token, conn: &Conn) {
         let guest = self.guests.take(token.index);
@@ -197,8 +173,7 @@ impl Core {
             self.note(change);
         }
         if let Some(user) = guest.user {
-            let is_last = self.shared.census.users.leave(user, self.seat_of(token));
-            self.shard.arrivals.users_removed.add(u64::from(is_last));
+            self.leave_seat(token, user);
         }
     }
 
@@ -229,10 +204,6 @@ impl Core {
     /// The process's time: reactors' own clocks part when one of them stalls.
     fn nanos(&self) -> Nanos {
         self.now.real.saturating_mul(1000)
-    }
-
-    fn seat_of(&self, token: Token) -> Seat {
-        Seat { reactor: self.id, index: token.index, generation: token.generation }
     }
 }
 

@@ -20,6 +20,7 @@ impl Core {
             && let Some(conn) = self.slots.get(token)
         {
             let mut held = conn.begin_closing(reason);
+            self.vacate_seat(token);
             self.read_again(token);
             if !held.is_empty() {
                 // The peer's own close frame may be among it.
@@ -65,6 +66,7 @@ impl Core {
         let Some(conn) = self.slots.get(token) else { return };
         conn.begin_lingering(reason);
         self.output.mark(token, &mut conn.output);
+        self.vacate_seat(token);
         self.read_again(token);
     }
 

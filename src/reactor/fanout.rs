@@ -170,6 +170,7 @@ impl Reactor {
                 }
                 Mail::Admit(rules) => core.admission = rules,
                 Mail::Replace(token) => core.close(token, CloseReason::Replaced, None),
+                Mail::Cut(token) => core.cut(token),
                 Mail::Drain(window) => self.drain = Some(Drain::begin(&mut self.core, window)),
                 Mail::Stop => self.is_stopped = true,
             }

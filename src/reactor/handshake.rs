@@ -10,6 +10,7 @@ use super::Reactor;
 use super::core::Core;
 use super::outlet::Reach;
 use crate::conn::{CloseReason, Phase, RefusedReason, Ticks};
+use crate::gate::users::User;
 use crate::gate::{Admitted, Claims, Gate};
 use crate::handler::{Connection, Opening, Reject};
 use crate::io::Token;
@@ -93,8 +94,7 @@ impl Reactor {
             }
             Wanted::Upgrade(upgrade) => match core.gate.ask(request, wall_clock) {
                 Ok(admitted) => {
-                    let user = admitted.claims.as_ref().and_then(Claims::subject);
-                    if let Err(refusal) = core.seat(token, user) {
+                    if let Err(refusal) = core.seat_newcomer(token, user_of(&admitted)) {
                         let answer = core.answer_to(refusal);
                         core.refuse(token, refusal.reason, &answer, false);
                     } else if let Some(route) = route {
@@ -143,6 +143,7 @@ impl Reactor {
         match outcome {
             Ok(Ok(state)) => {
                 core.opened(token, route as u16, state, admitted.stay);
+                core.seat_opened(token, user_of(admitted), closing.is_some());
                 if let Some((code, text)) = closing {
                     core.close(token, CloseReason::HandlerClosed, Some((code, &text)));
                 }
@@ -174,6 +175,7 @@ impl Core {
     }
 
     fn reject(&mut self, token: Token, reject: &Reject) {
+        self.give_seat_back(token);
         let (has_answered, is_sealed) = (self.has_answered(token), self.tls.has(token.index));
         let Some(conn) = self.slots.get(token) else { return };
         let unsent = conn.active().map(|active| &mut active.outbox);
@@ -245,6 +247,11 @@ fn select<'a>(gate: &Gate, on_offer: &'a [String], headers: Headers<'a>) -> Opti
         }
         None => None,
     }
+}
+
+/// Whose the connection is, where its token says so.
+fn user_of(admitted: &Admitted) -> Option<User> {
+    admitted.claims.as_ref().and_then(Claims::subject).map(User::named)
 }
 
 /// The time since 1970 began. A clock that is set to before that makes every token expired.

@@ -32,6 +32,8 @@ pub enum Mail {
     Admit(Arc<Admission>),
     /// Close a connection whose user has opened another one in its place.
     Replace(Token),
+    /// Reset a connection that is closing and whose user has too many of such.
+    Cut(Token),
     /// Let in only whom this gate admits from now on.
     Gate(Arc<Gate>),
     /// Take no more connections and close those there are, evenly over this long.

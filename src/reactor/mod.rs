@@ -30,6 +30,7 @@ mod pressure;
 mod ranks;
 mod receive;
 mod seal;
+mod seats;
 pub mod shard;
 mod shared;
 mod slots;

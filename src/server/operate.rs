@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::{Handle, Signals};
+use signal_hook::consts::SIGHUP;
 
+mod held_back;
+
+use self::held_back::hold_back;
 use super::desk::Desk;
 use super::publisher::Publisher;
+use super::signals::SignalQueue;
 use super::start;
 use crate::admin::AdminServer;
 use crate::config::{self, Config, ListenAddress};
@@ -183,11 +186,17 @@ impl Running {
     /// # Errors
     /// [`RunError`]: a reactor failed, or signals can't be handled.
     pub fn run_until_signalled(self) -> Result<Ended, RunError> {
-        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(RunError::Signals)?;
-        let handle = signals.handle();
-        let listener = listen_to(signals, self.notices.clone());
+        self.run_until(SignalQueue::new()?)
+    }
+
+    /// The same with signals that have been caught since before it was started.
+    ///
+    /// # Errors
+    /// [`RunError`]: a reactor failed.
+    pub fn run_until(self, signals: SignalQueue) -> Result<Ended, RunError> {
+        let telling = signals.tell(self.notices.clone());
         let ended = self.run();
-        end_listening(&handle, listener);
+        telling.end();
         ended
     }
 
@@ -294,7 +303,7 @@ impl Running {
             log::warn!("SIGHUP: this server has no configuration to read again");
             return;
         };
-        let new = match reload() {
+        let mut new = match reload() {
             Ok(new) => new,
             Err(problems) => {
                 for problem in problems.lines() {
@@ -305,7 +314,9 @@ impl Running {
                 return;
             }
         };
-        let changes = config::compare(&self.config, &new);
+        let waiting = hold_back(&self.config, &mut new);
+        let mut changes = config::compare(&self.config, &new);
+        changes.needs_restart.extend(waiting);
         let has_other_files = new.gate != self.config.gate || new.tls != self.config.tls;
         if let Err(problem) = log.set_filter(&new.log.filter) {
             log::error!("reload: log-level stays as it was: {problem}");
@@ -412,20 +423,4 @@ impl Running {
             self.shared.outbox_budget.used(),
         );
     }
-}
-
-fn listen_to(mut signals: Signals, notices: Sender<Notice>) -> JoinHandle<()> {
-    thread::spawn(move || {
-        for signal in signals.forever() {
-            if notices.send(Notice::Signal(signal)).is_err() {
-                return;
-            }
-        }
-    })
-}
-
-fn end_listening(handle: &Handle, listener: JoinHandle<()>) {
-    handle.close();
-    // It has nothing to fail at.
-    let _ = listener.join();
 }

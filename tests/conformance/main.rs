@@ -27,12 +27,16 @@
 //! | 7.1.7 | process nothing once it has failed the connection | `beyond::behind_a_violation`, `autobahn` 3.2 to 3.4 |
 //! | 7.4 | refuse the codes that nobody may send | `autobahn` 7.7, 7.9, 7.13, `differential` on every close code |
 
+//!
+//! Of RFC 7692: RSV1 (section 6) and fragments of compressed messages stand in `deflate`.
+
 #[path = "../harness/mod.rs"]
 mod harness;
 
 mod autobahn;
 mod beyond;
 mod case;
+mod deflate;
 mod differential;
 mod ends;
 mod handshake;

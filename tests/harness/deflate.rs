@@ -67,12 +67,17 @@ impl DeflateClient {
     /// Sends a message in one frame, compressed if that was agreed on; `opcode` as in an
     /// uncompressed whole frame.
     pub fn send(&mut self, opcode: u8, payload: &[u8]) {
-        let frame = if self.agreed.is_empty() {
+        let frame = self.frame(opcode, payload);
+        self.raw.send(&frame);
+    }
+
+    /// The frame that `send` sends, which is then to be sent.
+    pub fn frame(&mut self, opcode: u8, payload: &[u8]) -> Vec<u8> {
+        if self.agreed.is_empty() {
             frame::frame(opcode, payload)
         } else {
             frame::frame(opcode | RSV1, &self.small(payload))
-        };
-        self.raw.send(&frame);
+        }
     }
 
     /// The next data frame: whether it came compressed, how long it was, and its message.

@@ -1,7 +1,7 @@
 //! The server as a process of its own: started, asked, signalled, ended.
 //! Not a library in this process: what is tested is what people run.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 
 use super::{Metrics, PATIENCE, admin, ms, wait_until};
 
-/// The binary under test.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_pulsewheel");
+/// The binary under test: the one that was built with the test, or the one that the environment
+/// variable `PULSEWHEEL` names.
+pub fn binary() -> OsString {
+    std::env::var_os("PULSEWHEEL").unwrap_or_else(|| env!("CARGO_BIN_EXE_pulsewheel").into())
+}
 
 /// A running server; it is killed when this is dropped.
 #[derive(Debug)]
@@ -27,13 +30,13 @@ impl Server {
     /// Starts a server on ports of the kernel's choice, with these flags besides. A `--listen` or
     /// `--admin` among them takes the place of the harness's own.
     pub fn start(flags: &[&str]) -> Self {
-        Self::spawn(Command::new(BINARY), flags)
+        Self::spawn(Command::new(binary()), flags)
     }
 
     /// As [`start`](Self::start), where each descriptor table holds at most `limit` descriptors.
     pub fn start_with_descriptors(limit: u32, flags: &[&str]) -> Self {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]).arg(BINARY);
+        command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]).arg(binary());
         Self::spawn(command, flags)
     }
 
@@ -222,7 +225,7 @@ impl Drop for Server {
 
 /// Runs the binary to its end: exit code, standard output, standard error.
 pub fn run_to_end(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> (i32, String, String) {
-    let output = Command::new(BINARY).args(args).output().expect("the server can be run");
+    let output = Command::new(binary()).args(args).output().expect("the server can be run");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it writes text");
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }

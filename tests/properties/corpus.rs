@@ -67,6 +67,11 @@ fn the_corpus_of_chains_of_proxies_passes() {
     replay("forwarded", bodies::forwarded::run);
 }
 
+#[test]
+fn the_corpus_of_compressed_messages_passes() {
+    replay("inflate", bodies::inflate::run);
+}
+
 /// A file that no target reads any more would be forgotten in silence.
 #[test]
 fn every_directory_of_inputs_belongs_to_a_target() {

@@ -1,5 +1,5 @@
-//! Operations on the wheel and on outboxes, at random.
-//! Not what must come of them: `bodies::wheel` and `bodies::outbox` say that.
+//! Operations on the wheel, on outboxes and on compressed messages, at random.
+//! Not what must come of them: `bodies::wheel`, `bodies::outbox` and `bodies::inflate` say that.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -26,5 +26,18 @@ proptest! {
         start in any::<u8>(), operations in vec(any::<[u8; 2]>(), 0..200),
     ) {
         bodies::outbox::run(&[vec![start], operations.concat()].concat());
+    }
+
+    #[test]
+    fn a_compressed_message_comes_back_or_is_refused_and_never_passes_the_limit(
+        start in any::<[u8; 5]>(), messages in vec((any::<u8>(), vec(any::<u8>(), 0..40)), 0..12),
+    ) {
+        let mut script = start.to_vec();
+        for (how, payload) in messages {
+            script.extend([how, payload.len() as u8]);
+            script.extend(payload);
+            script.extend([how.rotate_left(3), how.rotate_left(5), how]);
+        }
+        bodies::inflate::run(&script);
     }
 }

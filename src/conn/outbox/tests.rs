@@ -99,6 +99,35 @@ fn a_control_lane_that_never_runs_empty_does_not_grow() {
 }
 
 #[test]
+fn what_is_compressed_as_it_leaves_is_bound_and_what_waits_may_still_be_dropped() {
+    let budget = Budget::new(1 << 20);
+    let mut outbox = Outbox::default();
+    outbox.push_rest(own(b"begun"), 1, true, Tick(1), &budget);
+    for frame in [&b"one"[..], b"two", b"three", b"four"] {
+        outbox.push(own(frame), true, Tick(2), &budget);
+    }
+    outbox.push_control(b"\x89\x00", Tick(3));
+    let mut seen = Vec::new();
+    let mut settle = |outbox: &mut Outbox, ahead: usize| {
+        outbox.settle(ahead, &budget, |frame| {
+            seen.push(frame.to_vec());
+            (frame != b"two").then(|| own(b"!"))
+        })
+    };
+    // What has begun to leave, "one" and "two" reach so far; the ping is a part too.
+    assert_eq!(settle(&mut outbox, 8), 4);
+    assert_eq!(settle(&mut outbox, 8), 4, "nothing is shown twice");
+    assert_eq!(seen, [b"one".to_vec(), b"two".to_vec()]);
+    assert_eq!(unsent(&outbox), b"egun\x89\x00!twothreefour");
+    assert_eq!(outbox.bytes(), 19);
+    assert_eq!(outbox.held() as u64, budget.used() + 2, "the ping is not charged");
+    assert_eq!(outbox.drop_overdue(Tick(9), &budget), 3);
+    assert_eq!(unsent(&outbox), b"egun\x89\x00!");
+    assert_eq!(outbox.taken(outbox.bytes(), &budget), 2);
+    assert_eq!((outbox.bytes(), budget.used()), (0, 0));
+}
+
+#[test]
 fn a_shared_frame_is_charged_once() {
     let budget = Budget::new(1 << 20);
     let frame = Frame::shared(Bytes::from_static(b"0123456789"));

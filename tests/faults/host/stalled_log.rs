@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::crowd::{Crowd, Reading};
-use crate::harness::server::BINARY;
+use crate::harness::server::binary;
 use crate::harness::{Metrics, PATIENCE, RawClient, request, sockets, wait_until};
 use crate::healthy::Healthy;
 use crate::watched::Watched;
@@ -109,7 +109,7 @@ const ADMIN: [u8; 4] = [127, 0, 0, 22];
 
 impl Unseen {
     fn start(stderr: Stdio) -> Self {
-        let child = Command::new(BINARY)
+        let child = Command::new(binary())
             .args(["--listen", "127.0.0.21:0", "--admin", "127.0.0.22:0"])
             .args(FLAGS)
             .env_remove("RUST_LOG")

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::crowd::{Crowd, Reading};
-use crate::harness::server::BINARY;
+use crate::harness::server::binary;
 use crate::harness::{Herd, PATIENCE, RawClient, Server, TICK, ms, request, scratch_path};
 use crate::watched::Watched;
 use crate::{LATE, alone};
@@ -54,7 +54,7 @@ impl Shifted {
     fn start() -> Self {
         let file = scratch_path("faketime");
         shift(&file, 0);
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         command
             .env("LD_PRELOAD", library())
             .env("FAKETIME_TIMESTAMP_FILE", &file)

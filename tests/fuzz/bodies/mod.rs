@@ -6,6 +6,7 @@ pub mod config;
 pub mod forwarded;
 pub mod frames;
 pub mod http_head;
+pub mod inflate;
 pub mod life;
 pub mod outbox;
 pub mod proxy_header;
