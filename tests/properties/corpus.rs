@@ -72,6 +72,11 @@ fn the_corpus_of_compressed_messages_passes() {
     replay("inflate", bodies::inflate::run);
 }
 
+#[test]
+fn the_corpus_of_tls_handshakes_passes() {
+    replay("tls_handshake", bodies::tls_handshake::run);
+}
+
 /// A file that no target reads any more would be forgotten in silence.
 #[test]
 fn every_directory_of_inputs_belongs_to_a_target() {

@@ -8,6 +8,7 @@ mod bodies;
 mod config;
 mod corpus;
 mod frames;
+mod handshakes;
 mod heads;
 mod operations;
 mod proxies;

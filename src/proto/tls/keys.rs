@@ -2,7 +2,9 @@
 //! Not for records: see `record`.
 //!
 //! A key that is ready for use has tables and takes some 540 bytes for AES-GCM, each direction; the
-//! bare key has 32 at most. It is made ready for each burst of records and then forgotten.
+//! bare key has 32 at most. It is made ready for each burst of records, in a third of a microsecond,
+//! and then forgotten. To keep those of the 256 connections that spoke last saved a tenth of an echo's
+//! time where there were no more of them and cost nearly as much where there were a thousand.
 
 use ring::aead::{AES_128_GCM, AES_256_GCM, Algorithm, CHACHA20_POLY1305, NONCE_LEN};
 use ring::aead::{LessSafeKey, Nonce, UnboundKey};

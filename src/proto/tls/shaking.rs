@@ -168,13 +168,15 @@ impl Shaking {
     }
 
     /// Appends what rustls still has to send after a handshake has failed: its alert stands last, if
-    /// there is one. It is given what it has left of its bytes once more: with fewer it panics.
+    /// there is one. It must not look at what it has left of its bytes again, which made it fail, nor
+    /// be given fewer.
     fn take_alert(&mut self, rest: &mut [u8], wire: &mut Vec<u8>) -> bool {
         let before = wire.len();
-        while let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(data)), .. } =
-            self.connection.process_tls_records(rest)
-        {
-            encode(data, wire);
+        while self.connection.wants_write() {
+            match self.connection.process_tls_records(rest).state {
+                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, wire),
+                _ => break,
+            }
         }
         wire.len() > before
     }

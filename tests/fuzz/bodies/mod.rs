@@ -12,4 +12,5 @@ pub mod outbox;
 pub mod proxy_header;
 pub mod rfc;
 pub mod script;
+pub mod tls_handshake;
 pub mod wheel;

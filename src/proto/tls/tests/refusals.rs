@@ -205,5 +205,7 @@ proptest! {
         wire.extend(bytes);
         prop_assert_eq!(line.bring(&wire), b"");
         prop_assert!(line.held.len() <= wire.len());
+        // What the server would catch.
+        prop_assert!(!matches!(line.end, Some(End::Failed(Failure::Internal(_)))));
     }
 }
