@@ -121,9 +121,7 @@ fn a_new_rate_holds_for_old_connections() {
     peer.expect_echo("as fast as you like");
     let rate = "message_rate = \"10/s:10\"\nmessage_rate_policy = \"close\"\n";
     configured.reload(rate, "message-rate off -> 10/s");
-    for _ in 0..30 {
-        peer.send(&frame::text("quick"));
-    }
+    peer.send(&frame::text("quick").repeat(30));
     let (frames, _) = peer.drain(PATIENCE);
     let close = frames.last().expect("a close frame comes at least");
     assert_eq!(close.close_code(), Some(1008), "{frames:?}");

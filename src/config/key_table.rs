@@ -268,7 +268,7 @@ pub(super) const KEYS: &[Spec] = &[
         key: Key::MaxConnectionsPerUser, section: Section::Admission,
         name: "max-connections-per-user", kind: Kind::CountOrOff, value: "N",
         default: &["off"], change: Change::Reload,
-        meaning: "Connections that one user, by the token's sub, may have at a time, or off",
+        meaning: "Connections that one user, by the token's iss and sub, may have at a time, or off",
         why: "Only the application knows how many devices and windows a user has.",
     },
     Spec {
