@@ -1,0 +1,103 @@
+//! TLS where something is short: peers that end while they are paused, and floods of handshakes.
+//! What holds without pressure is shown in `tls`.
+
+mod harness;
+
+use std::io::Write;
+use std::thread;
+
+use harness::tls::{Certificate, secure_client};
+use harness::{Event, PATIENCE, RawClient, Server, frame};
+
+/// Sends all of that and the end of the stream at once.
+fn say_all_and_goodbye(peer: &mut RawClient, plain: &[u8]) {
+    let mut wire = peer.secrecy().seal(plain);
+    wire.extend(peer.secrecy().goodbye());
+    peer.send_wire(&wire);
+}
+
+fn reads_paused(server: &Server, cause: &str) -> f64 {
+    server.metric("ws_reads_paused_total", &[("cause", cause)])
+}
+
+#[test]
+fn what_stands_before_the_end_is_served_at_the_rate_and_the_peers_close_frame_too() {
+    let certificate = Certificate::new();
+    let server = certificate.serve(&["--message-rate", "40/s:2"]);
+    let config = certificate.clients();
+    let mut peer = secure_client(&server, &config, "/echo");
+    say_all_and_goodbye(&mut peer, &frame::text("x").repeat(8));
+    for _ in 0..8 {
+        assert_eq!(peer.data().payload, b"x");
+    }
+    assert_eq!(peer.next(PATIENCE), Event::Finished);
+    assert!(peer.secrecy().was_told_goodbye());
+    drop(peer);
+    server.wait_for("the end", |m| m.closed("peer_gone") == 1);
+
+    let mut peer = secure_client(&server, &config, "/echo");
+    let plain = [&frame::text("x").repeat(8)[..], &frame::close(1000, "")].concat();
+    say_all_and_goodbye(&mut peer, &plain);
+    for _ in 0..8 {
+        assert_eq!(peer.data().payload, b"x");
+    }
+    peer.expect_close(1000);
+    drop(peer);
+    server.wait_for("the end", |m| m.closed("peer_closed") == 1);
+    assert!(reads_paused(&server, "rate") >= 2.0);
+    assert_eq!(server.metric("ws_inbox_bytes", &[]), 0.0);
+}
+
+#[test]
+fn a_server_that_closes_one_who_ended_while_paused_waits_for_no_close_frame() {
+    let certificate = Certificate::new();
+    let flags = ["--message-rate", "1/s:1", "--drain-window", "0s", "--close-timeout", "30s"];
+    let mut server = certificate.serve(&flags);
+    let mut peer = secure_client(&server, &certificate.clients(), "/echo");
+    say_all_and_goodbye(&mut peer, &frame::text("x").repeat(60));
+    server.wait_for("a pause", |m| m.value("ws_inbox_bytes", &[]) > 0.0);
+    server.signal("TERM");
+    assert_eq!(peer.data().payload, b"x", "one was within the rate");
+    peer.next_close(1001);
+    drop(peer);
+    assert!(server.wait_exit(PATIENCE).success());
+}
+
+#[test]
+fn what_stands_before_the_end_is_served_once_its_echoes_are_read() {
+    const LENGTH: usize = 10_000;
+    const COUNT: usize = 300;
+    let certificate = Certificate::new();
+    let server = certificate.serve(&["--outbox-limit", "64KiB", "--write-timeout", "20s"]);
+    let config = certificate.clients();
+    let mut peer = RawClient::connect_narrow(&server).secured(&config).upgraded("/echo");
+    let mut writer = peer.stream().try_clone().expect("a socket can be had twice");
+    let mut wire = peer.secrecy().seal(&frame::binary(&[7; LENGTH]).repeat(COUNT));
+    wire.extend(peer.secrecy().goodbye());
+    let sender = thread::spawn(move || writer.write_all(&wire));
+    server.wait_for("a pause", |m| m.value("ws_reads_paused_total", &[("cause", "outbox")]) > 0.0);
+    for _ in 0..COUNT {
+        assert_eq!(peer.data().payload, [7; LENGTH]);
+    }
+    assert_eq!(peer.next(PATIENCE), Event::Finished);
+    sender.join().expect("no panic").expect("all was taken");
+}
+
+#[test]
+fn what_stands_before_the_end_is_published_once_the_mailboxes_drain() {
+    const COUNT: usize = 15;
+    let certificate = Certificate::new();
+    let server = certificate.serve(&["--reactors", "2", "--mailbox-limit", "4KiB"]);
+    let config = certificate.clients();
+    // Some on each reactor, as the kernel spreads them.
+    let mut crowd: Vec<_> =
+        (0..12).map(|_| secure_client(&server, &config, "/broadcast")).collect();
+    let mut talker = secure_client(&server, &config, "/broadcast");
+    say_all_and_goodbye(&mut talker, &frame::binary(&[7; 4000]).repeat(COUNT));
+    for peer in &mut crowd {
+        for _ in 0..COUNT {
+            assert_eq!(peer.data().payload, [7; 4000]);
+        }
+    }
+    assert!(reads_paused(&server, "mailbox") > 0.0, "the limit was reached");
+}
