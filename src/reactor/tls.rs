@@ -3,12 +3,11 @@
 //!
 //! Sessions stand in a table of their own beside the slots: without TLS it is empty.
 
-use std::collections::VecDeque;
-
 use http::StatusCode;
 
 use super::Reactor;
 use super::core::Core;
+use super::queue::{HandshakeQueue, is_late};
 use super::shard::Phase as BudgetedPhase;
 use crate::conn::{CloseReason, Phase, RefusedReason};
 use crate::io::{Ending, Token};
@@ -33,7 +32,7 @@ pub(super) struct Sessions {
     /// Records that rustls may still be given in this turn.
     steps_left: u32,
     /// Those whose handshake goes on in the next turn.
-    waiting: VecDeque<Token>,
+    waiting: HandshakeQueue,
 }
 
 impl Sessions {
@@ -120,7 +119,7 @@ impl Reactor {
     pub(super) fn resume_handshakes(&mut self) {
         self.core.tls.steps_left = HANDSHAKE_STEPS;
         while self.core.tls.steps_left > 0
-            && let Some(token) = self.core.tls.waiting.pop_front()
+            && let Some(token) = self.core.next_handshake()
         {
             if self.core.slots.get(token).is_some() {
                 self.core.driver.receive(token, true);
@@ -225,6 +224,15 @@ impl Core {
         }
     }
 
+    fn next_handshake(&mut self) -> Option<Token> {
+        let Core { tls, slots, limits, now, .. } = self;
+        tls.waiting.pop(|token| {
+            slots
+                .get(token)
+                .is_none_or(|conn| is_late(now.tick.since(conn.opened()), limits.handshake))
+        })
+    }
+
     /// This turn has no room for another handshake: what came waits for the next, and what comes
     /// meanwhile in the kernel.
     fn postpone(&mut self, token: Token, bytes: &[u8]) {
@@ -239,7 +247,8 @@ impl Core {
         record.extend_from_slice(bytes);
         conn.keep_record(record, true, self.now.tick);
         self.driver.receive(token, false);
-        self.tls.waiting.push_back(token);
+        let is_fresh = self.tls.at(token.index).is_some_and(|session| session.is_fresh());
+        self.tls.waiting.push(token, is_fresh);
         self.account(token);
     }
 

@@ -64,6 +64,11 @@ impl Session {
         matches!(self.0, Stage::Fresh | Stage::Shaking(_))
     }
 
+    /// True until a whole record has come and been looked at.
+    pub fn is_fresh(&self) -> bool {
+        matches!(self.0, Stage::Fresh)
+    }
+
     /// True if data can be sealed.
     pub fn is_open(&self) -> bool {
         matches!(self.0, Stage::Open(_))
