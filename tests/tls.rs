@@ -198,7 +198,7 @@ fn the_handshake_has_one_deadline_and_the_answer_is_sealed_once_it_can_be() {
 
 #[test]
 fn a_flood_of_handshakes_takes_turns_and_everyone_gets_through() {
-    const CROWD: usize = 100;
+    const CROWD: usize = 200;
     let certificate = Certificate::new();
     let server = certificate.serve(&["--reactors", "1"]);
     let config = certificate.clients();
@@ -226,7 +226,7 @@ fn a_flood_of_handshakes_takes_turns_and_everyone_gets_through() {
         }
     }
     let carried = server.metric("ws_phase_carried_over_total", &[("phase", "tls_handshakes")]);
-    assert!(carried >= 2.0, "{carried}");
+    assert!(carried >= 1.0, "{carried}");
     let done = handshakes(&server, "full", "1.3") + handshakes(&server, "resumed", "1.3");
     assert_eq!(done, (CROWD + 1) as f64);
 }

@@ -50,8 +50,9 @@ pub struct Unsealed {
     pub wire: Vec<u8>,
     /// What is held began with these bytes.
     pub has_begun: bool,
-    /// Records that rustls was given.
-    pub steps: u32,
+    /// A record of a handshake is whole and was not looked at, since it was not its turn. All that
+    /// came is held.
+    pub is_postponed: bool,
     /// The handshake is done.
     pub handshake: Option<Handshake>,
     /// Nothing more will come; what is behind it was not looked at.
@@ -80,17 +81,19 @@ impl Session {
     }
 
     /// Takes in ciphertext. Plaintext stands where it came from; what is not a whole record is moved
-    /// to `held` and is to be given again. `config` is asked for when the handshake begins.
+    /// to `held` and is to be given again. `config` is asked for when the handshake begins, and
+    /// `may_go_on` before each of its records, since any may cost a signature.
     pub fn unseal(
         &mut self,
         held: &mut Vec<u8>,
         bytes: &mut [u8],
         config: impl Fn() -> Arc<ServerConfig>,
+        mut may_go_on: impl FnMut() -> bool,
     ) -> Unsealed {
         let mut out = Unsealed::default();
         let mut at = 0;
         while self.is_shaking() && out.end.is_none() {
-            match self.shake(held, bytes, &mut at, &mut out, &config) {
+            match self.shake(held, bytes, &mut at, &mut out, (&config, &mut may_go_on)) {
                 Ok(true) => {}
                 Ok(false) => return out,
                 Err(failure) => {
@@ -122,14 +125,14 @@ impl Session {
         out
     }
 
-    /// Gives rustls one record more. False if it has not all come.
+    /// Gives rustls one record more. False if it has not all come, or must wait.
     fn shake(
         &mut self,
         held: &mut Vec<u8>,
         bytes: &[u8],
         at: &mut usize,
         out: &mut Unsealed,
-        config: impl Fn() -> Arc<ServerConfig>,
+        (config, may_go_on): (impl Fn() -> Arc<ServerConfig>, impl FnOnce() -> bool),
     ) -> Result<bool, Failure> {
         let begin = match &self.0 {
             Stage::Shaking(shaking) => shaking.seen(),
@@ -144,11 +147,18 @@ impl Session {
             },
         };
         let Some(end) = complete(held, begin, bytes, at)? else { return Ok(false) };
+        if !may_go_on() {
+            let rest = bytes.get(*at..).unwrap_or_default();
+            held.reserve_exact(rest.len());
+            held.extend_from_slice(rest);
+            *at = bytes.len();
+            (out.is_postponed, out.has_begun) = (true, true);
+            return Ok(false);
+        }
         let shaking = match mem::take(&mut self.0) {
             Stage::Shaking(shaking) => shaking,
             _ => Box::new(Shaking::new(config())?),
         };
-        out.steps = out.steps.saturating_add(1);
         let (rest, step) = shaking.step(held, end, &mut out.wire)?;
         match step {
             Step::Waiting => self.0 = rest.map_or(Stage::Over, Stage::Shaking),
