@@ -6,7 +6,7 @@ mod harness;
 use std::io::Write;
 use std::thread;
 
-use harness::tls::{Certificate, secure_client};
+use harness::tls::{Certificate, Secrecy, secure_client};
 use harness::{Event, PATIENCE, RawClient, Server, frame};
 
 /// Sends all of that and the end of the stream at once.
@@ -100,4 +100,41 @@ fn what_stands_before_the_end_is_published_once_the_mailboxes_drain() {
         }
     }
     assert!(reads_paused(&server, "mailbox") > 0.0, "the limit was reached");
+}
+
+#[test]
+fn who_is_over_a_limit_gets_no_handshake() {
+    let certificate = Certificate::new();
+    let config = certificate.clients();
+    for (flags, reason, is_proxied) in [
+        (&["--max-connections-per-ip", "1"][..], "address_full", false),
+        (&["--connect-rate-per-ip", "1/m:1"], "address_rate", false),
+        (&["--connect-rate", "1/m:1"], "connect_rate", false),
+        (&["--max-connections", "1", "--reactors", "1"], "full", false),
+        (
+            &["--max-connections-per-ip", "1", "--proxy-protocol", "--trust-proxy", "127.0.0.1"],
+            "address_full",
+            true,
+        ),
+    ] {
+        let server = certificate.serve(flags);
+        let connect = || {
+            let mut peer = RawClient::connect(&server);
+            if is_proxied {
+                peer.send(b"PROXY TCP4 192.0.2.7 192.0.2.1 5555 443\r\n");
+            }
+            peer
+        };
+        let mut first = connect().secured(&config).upgraded("/echo");
+        let mut second = connect();
+        let hello = Secrecy::new(&config).outgoing();
+        // It may be shut before it has spoken.
+        let _ = second.try_send(&hello);
+        let (told, end) = second.drain_bytes(PATIENCE);
+        assert!(told.is_empty() && end != Event::Nothing, "{reason}: {told:?}");
+        server.wait_for("the refusal", |m| m.refused(reason) == 1);
+        first.expect_echo("the one that was within it");
+        let done: f64 = server.metrics().sum("ws_tls_handshakes_total");
+        assert_eq!(done, 1.0, "{reason}");
+    }
 }
