@@ -3,7 +3,7 @@
 
 mod harness;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::thread;
 
 use harness::tls::{Certificate, Secrecy, secure_client};
@@ -137,4 +137,50 @@ fn who_is_over_a_limit_gets_no_handshake() {
         let done: f64 = server.metrics().sum("ws_tls_handshakes_total");
         assert_eq!(done, 1.0, "{reason}");
     }
+}
+
+#[test]
+fn a_handshake_that_is_not_done_counts_once_as_failed_however_it_ends() {
+    let certificate = Certificate::new();
+    let config = certificate.clients();
+    let server = certificate.serve(&["--handshake-timeout", "300ms"]);
+    let ended = |result, version| {
+        server.metric("ws_tls_handshakes_total", &[("result", result), ("version", version)])
+    };
+    let all_gone = || server.wait_for("the ends", |m| m.value("ws_slots_used", &[]) == 0.0);
+    let mut hung_up = RawClient::connect(&server);
+    hung_up.send(&Secrecy::new(&config).outgoing());
+    drop(hung_up);
+    let mut in_the_hello = RawClient::connect(&server);
+    in_the_hello.send(&Secrecy::new(&config).outgoing()[..100]);
+    drop(in_the_hello);
+    let mut too_slow = RawClient::connect(&server);
+    too_slow.send(&Secrecy::new(&config).outgoing());
+    assert_ne!(too_slow.drain_bytes(PATIENCE).1, Event::Nothing);
+    drop(too_slow);
+    // Who has said nothing has begun none.
+    drop(RawClient::connect(&server));
+    server.wait_for("all", |m| m.value("ws_connections_accepted_total", &[]) == 4.0);
+    all_gone();
+    assert_eq!((ended("full", "1.3"), ended("failed", "unknown")), (0.0, 3.0));
+
+    // One that is done, with noise behind it in the same segment.
+    let mut stream = RawClient::connect(&server).into_stream();
+    let mut end = Secrecy::new(&config);
+    stream.write_all(&end.outgoing()).expect("it listens");
+    let mut last = Vec::new();
+    while last.is_empty() {
+        let mut buffer = [0; 4096];
+        let n = stream.read(&mut buffer).expect("its part of the handshake");
+        end.open(&buffer[..n], &mut Vec::new()).expect("it can be opened");
+        last = end.outgoing();
+    }
+    last.extend([23, 3, 3, 0, 20]);
+    last.extend([0; 20]);
+    stream.write_all(&last).expect("it listens");
+    std::io::copy(&mut stream, &mut std::io::sink()).expect("the alert, and the end");
+    drop(stream);
+    server.wait_for("the failure", |m| m.closed("tls_error") == 1);
+    all_gone();
+    assert_eq!((ended("full", "1.3"), ended("failed", "unknown")), (1.0, 3.0));
 }

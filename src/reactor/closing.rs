@@ -204,6 +204,10 @@ impl Reactor {
             core.forget_contexts(token.index, &conn);
             core.depart(token, &conn);
             core.expiries.remove(token.index);
+            // Whatever ended it: most that come to nothing were hung up on, or time out.
+            if core.tls.came_to_nothing(token.index) {
+                core.shard.tls_handshakes_failed.increment();
+            }
             core.tls.forget(token.index);
             if conn.is_surplus() {
                 core.surplus -= 1;

@@ -106,6 +106,11 @@ impl Sessions {
         }
     }
 
+    /// Whether that slot's handshake was begun and not done.
+    pub fn came_to_nothing(&mut self, index: u32) -> bool {
+        self.at(index).is_some_and(|session| session.came_to_nothing())
+    }
+
     /// That slot's connection goes, or turns out to speak no TLS.
     pub fn forget(&mut self, index: u32) {
         if let Some(place) = self.sessions.get_mut(index as usize) {
@@ -186,7 +191,7 @@ impl Reactor {
         }
         let core = &mut self.core;
         if let Some(end) = out.end {
-            core.stream_ended(token, end, is_shaking);
+            core.stream_ended(token, end);
         }
         if core.slots.get(token).is_some_and(|conn| !conn.is_resting()) {
             core.account(token);
@@ -250,7 +255,7 @@ impl Core {
         // Nothing of a handshake but records is held.
         if conn.inbox_bytes() > POSTPONED_LIMIT {
             let end = End::Failed(Failure::HandshakeTooLong);
-            self.stream_ended(token, end, true);
+            self.stream_ended(token, end);
             return;
         }
         self.driver.receive(token, false);
@@ -258,7 +263,7 @@ impl Core {
     }
 
     /// Nothing more will come of what a peer seals.
-    fn stream_ended(&mut self, token: Token, end: End, was_shaking: bool) {
+    fn stream_ended(&mut self, token: Token, end: End) {
         match end {
             End::Closed => self.ended(token, Ending::Finished),
             End::PlainHttp => {
@@ -267,12 +272,7 @@ impl Core {
                 let answer = Answer::new(StatusCode::BAD_REQUEST, advice);
                 self.refuse(token, RefusedReason::PlainHttp, &answer, false);
             }
-            End::Failed(failure) => {
-                if was_shaking {
-                    self.shard.tls_handshakes_failed.increment();
-                }
-                self.tls_failed(token, &failure);
-            }
+            End::Failed(failure) => self.tls_failed(token, &failure),
         }
     }
 
