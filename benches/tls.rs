@@ -94,13 +94,13 @@ fn echo(c: &mut Criterion) {
                 let (mut session, mut held) = (Session::default(), Vec::new());
                 while client.is_handshaking() || session.is_shaking() {
                     let mut wire = outgoing(&mut client);
-                    let out = session.unseal(&mut held, &mut wire, || Arc::clone(&server));
+                    let out = session.unseal(&mut held, &mut wire, || Arc::clone(&server), || true);
                     incoming(&mut client, &out.wire);
                 }
                 let mut sealed = Vec::new();
                 b.iter_custom(|rounds| {
                     echoes(&mut client, &payload, rounds, |wire| {
-                        let out = session.unseal(&mut held, wire, || Arc::clone(&server));
+                        let out = session.unseal(&mut held, wire, || Arc::clone(&server), || true);
                         sealed.clear();
                         session.seal([&wire[out.plain]], &mut sealed).unwrap();
                         black_box(&sealed);

@@ -198,7 +198,7 @@ fn the_handshake_has_one_deadline_and_the_answer_is_sealed_once_it_can_be() {
 
 #[test]
 fn a_flood_of_handshakes_takes_turns_and_everyone_gets_through() {
-    const CROWD: usize = 100;
+    const CROWD: usize = 200;
     let certificate = Certificate::new();
     let server = certificate.serve(&["--reactors", "1"]);
     let config = certificate.clients();
@@ -226,7 +226,7 @@ fn a_flood_of_handshakes_takes_turns_and_everyone_gets_through() {
         }
     }
     let carried = server.metric("ws_phase_carried_over_total", &[("phase", "tls_handshakes")]);
-    assert!(carried >= 2.0, "{carried}");
+    assert!(carried >= 1.0, "{carried}");
     let done = handshakes(&server, "full", "1.3") + handshakes(&server, "resumed", "1.3");
     assert_eq!(done, (CROWD + 1) as f64);
 }
@@ -300,16 +300,11 @@ fn refusals_after_the_handshake_are_sealed_and_those_before_it_say_nothing() {
     drop(first);
     server.wait_for("room", |m| m.value("ws_slots_used", &[]) == 0.0);
     let mut kept = secure_client(&server, &config, "/echo");
-    let mut second = RawClient::connect(&server).secured(&config);
-    second.send(request("/echo", &[]).as_bytes());
-    assert_eq!(second.response().status, 503);
-    // More than can be told in good order.
-    let crowd: Vec<_> = (0..40).map(|_| RawClient::connect(&server)).collect();
-    let mut shut_at_once = 0;
-    for mut peer in crowd {
-        shut_at_once += u32::from(peer.drain_bytes(ms(1)) == (Vec::new(), Event::Finished));
+    for _ in 0..40 {
+        let mut peer = RawClient::connect(&server);
+        assert_eq!(peer.drain_bytes(PATIENCE), (Vec::new(), Event::Finished));
     }
-    assert!(shut_at_once >= 20, "{shut_at_once}");
+    assert_eq!(server.metrics().refused("full"), 40);
     kept.expect_echo("unmoved");
 }
 

@@ -90,12 +90,12 @@ fn session(server: &Arc<ServerConfig>, config: &Arc<ClientConfig>) -> Session {
     let (mut client, mut session, mut held) = (client(config), Session::default(), Vec::new());
     while client.is_handshaking() || session.is_shaking() {
         let mut wire = outgoing(&mut client);
-        let out = session.unseal(&mut held, &mut wire, || Arc::clone(server));
+        let out = session.unseal(&mut held, &mut wire, || Arc::clone(server), || true);
         incoming(&mut client, &out.wire);
     }
     client.writer().write_all(b"to be echoed").expect("memory takes all");
     let mut wire = outgoing(&mut client);
-    let out = session.unseal(&mut held, &mut wire, || Arc::clone(server));
+    let out = session.unseal(&mut held, &mut wire, || Arc::clone(server), || true);
     let mut sealed = Vec::new();
     session.seal([&wire[out.plain]], &mut sealed).expect("there is a key");
     incoming(&mut client, &sealed);

@@ -27,6 +27,7 @@ mod armed;
 mod bucket;
 mod budget;
 pub mod deadline;
+mod ending;
 mod expiry;
 mod frame;
 mod heartbeat;
@@ -132,6 +133,8 @@ mod flag {
     pub const HEARD_MEANWHILE: u16 = 1 << 10;
     /// When it retires its token expires.
     pub const EXPIRES: u16 = 1 << 11;
+    /// The peer's end is kept behind what is held.
+    pub const END_WAITS: u16 = 1 << 12;
 }
 
 /// What a connection has only while something is unfinished.
@@ -300,44 +303,6 @@ impl Conn {
         self.flags |= flag::SENT_DATA;
     }
 
-    /// Our close frame is queued; the peer's is awaited. What is held comes back, to be decoded
-    /// before what comes next.
-    #[must_use]
-    pub fn begin_closing(&mut self, reason: CloseReason) -> Vec<u8> {
-        self.set_reason(reason);
-        self.phase = Phase::Closing;
-        self.active.as_mut().map(|active| std::mem::take(&mut active.held)).unwrap_or_default()
-    }
-
-    /// The last bytes to the peer are queued; what it still sends is discarded.
-    pub fn begin_lingering(&mut self, reason: CloseReason) {
-        self.set_reason(reason);
-        self.phase = Phase::Lingering;
-        self.forget_unfinished();
-    }
-
-    /// The first reason is the one that counts.
-    fn set_reason(&mut self, reason: CloseReason) {
-        self.reason.get_or_insert(reason);
-    }
-
-    /// Gives up what has come of a head, frame or message.
-    pub fn forget_unfinished(&mut self) {
-        if let Some(active) = &mut self.active {
-            active.held = Vec::new();
-            active.record = Vec::new();
-            active.partial = None;
-        }
-    }
-
-    /// The outbox of a closing connection has run empty: the close deadline starts.
-    pub fn start_close_clock(&mut self, now: Tick, limits: &Limits) {
-        if matches!(self.phase, Phase::Closing | Phase::Lingering) {
-            let due = now.plus(limits.close);
-            self.active.get_or_insert_default().close_due.get_or_insert(due);
-        }
-    }
-
     /// Bytes that this connection holds of unfinished heads, frames and messages.
     pub fn inbox_bytes(&self) -> usize {
         self.active.as_ref().map_or(0, |active| {
@@ -435,25 +400,6 @@ impl Conn {
     pub fn become_surplus(&mut self) -> bool {
         let first = !self.is_surplus();
         self.flags |= flag::SURPLUS;
-        first
-    }
-
-    /// Notes the peer's FIN. True the first time.
-    pub fn peer_is_done(&mut self) -> bool {
-        let first = !self.has(flag::PEER_DONE);
-        self.flags |= flag::PEER_DONE;
-        first
-    }
-
-    /// True once the peer's FIN has come.
-    pub fn is_peer_done(&self) -> bool {
-        self.has(flag::PEER_DONE)
-    }
-
-    /// Notes that our side was shut. True the first time.
-    pub fn shut(&mut self) -> bool {
-        let first = !self.has(flag::SHUT);
-        self.flags |= flag::SHUT;
         first
     }
 

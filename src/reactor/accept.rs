@@ -31,7 +31,9 @@ impl Core {
         let is_surplus = verdict.is_err();
         if let Err(refusal) = verdict {
             self.shared.leave();
-            if self.surplus >= SURPLUS {
+            // Who speaks TLS could be told only after a handshake, and what it costs is what the limits
+            // are for.
+            if self.surplus >= SURPLUS || self.speaks_tls(peer) {
                 self.refuse_at_once(peer, refusal);
                 return;
             }
@@ -51,7 +53,6 @@ impl Core {
 
     fn refuse_at_once(&mut self, peer: Peer, refusal: Refusal) {
         let mut bytes = Vec::new();
-        // Who speaks TLS can't be told before a handshake, for which there is no room.
         if !self.speaks_tls(peer) {
             self.answer_to(refusal).write(&mut bytes, false);
         }

@@ -182,9 +182,10 @@ impl Core {
     }
 
     /// Refuses one that is in the slab before its request is there: as at the door, a few hear it
-    /// after their request, the others at once.
+    /// after their request, the others at once; and who speaks TLS gets no handshake for it.
     fn turn_away(&mut self, token: Token, refusal: Refusal) {
         if self.surplus < super::SURPLUS
+            && !self.is_mute(token)
             && let Some(conn) = self.slots.get(token)
             && conn.become_surplus()
         {

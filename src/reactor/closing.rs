@@ -26,6 +26,7 @@ impl Core {
                 // The peer's own close frame may be among it.
                 self.await_close(token, &mut Input::new(&mut held));
             }
+            self.end_at_last(token);
         }
     }
 
@@ -68,6 +69,7 @@ impl Core {
         self.output.mark(token, &mut conn.output);
         self.vacate_seat(token);
         self.read_again(token);
+        self.end_at_last(token);
     }
 
     /// A closing connection is read whatever paused it: what comes is discarded.
@@ -110,6 +112,9 @@ impl Core {
             (Ending::Failed(_), _) => {
                 self.doom(token, reason.unwrap_or(CloseReason::PeerReset));
             }
+            // It has not ended before what is held. TLS tells of the end early: of a plain stream it
+            // stays in the socket for as long as nothing is read.
+            (Ending::Finished, Phase::Open) if conn.is_paused() => conn.keep_end(),
             // What it asked for before it shut its side is still sent.
             (Ending::Finished, Phase::Open | Phase::Closing) => {
                 self.linger_for(token, CloseReason::PeerGone);
@@ -126,6 +131,13 @@ impl Core {
             (Ending::Finished, Phase::Handshake) => {
                 self.doom(token, reason.unwrap_or(CloseReason::PeerGone));
             }
+        }
+    }
+
+    /// What stood before the peer's end is done with, whatever came of it.
+    pub fn end_at_last(&mut self, token: Token) {
+        if self.slots.get(token).is_some_and(|conn| conn.take_end()) {
+            self.ended(token, Ending::Finished);
         }
     }
 
@@ -192,6 +204,10 @@ impl Reactor {
             core.forget_contexts(token.index, &conn);
             core.depart(token, &conn);
             core.expiries.remove(token.index);
+            // Whatever ended it: most that come to nothing were hung up on, or time out.
+            if core.tls.came_to_nothing(token.index) {
+                core.shard.tls_handshakes_failed.increment();
+            }
             core.tls.forget(token.index);
             if conn.is_surplus() {
                 core.surplus -= 1;

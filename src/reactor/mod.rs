@@ -28,6 +28,7 @@ mod meters;
 mod outlet;
 mod output;
 mod pressure;
+mod queue;
 mod ranks;
 mod receive;
 mod seal;

@@ -156,6 +156,7 @@ impl Reactor {
         let core = &mut self.core;
         if core.slots.get(token).is_some_and(|conn| !conn.is_paused()) {
             core.driver.receive(token, true);
+            core.end_at_last(token);
         }
         core.account(token);
         core.arm(token);

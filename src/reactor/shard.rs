@@ -208,7 +208,7 @@ pub struct Shard {
     pub arrivals: Arrivals,
     /// TLS handshakes that ended well, by [`Handshake::index`].
     pub tls_handshakes: [Counter; Handshake::COUNT],
-    /// TLS handshakes that failed.
+    /// TLS handshakes that were begun and not done, whatever ended them.
     pub tls_handshakes_failed: Counter,
     /// Messages compressed and inflated, and what that takes.
     pub deflations: Deflations,

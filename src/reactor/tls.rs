@@ -3,22 +3,21 @@
 //!
 //! Sessions stand in a table of their own beside the slots: without TLS it is empty.
 
-use std::collections::VecDeque;
-
 use http::StatusCode;
 
 use super::Reactor;
 use super::core::Core;
+use super::queue::{HandshakeQueue, is_late};
 use super::shard::Phase as BudgetedPhase;
 use crate::conn::{CloseReason, Phase, RefusedReason};
 use crate::io::{Ending, Token};
 use crate::proto::tls::{End, Failure, Session};
 use crate::proto::{Answer, Peer};
 
-/// Records of handshakes that rustls is given in one turn. The first of a handshake costs a key
-/// exchange and a signature, some hundred microseconds, and a flood of them must leave room for
-/// everyone else.
-const HANDSHAKE_STEPS: u32 = 32;
+/// Microseconds that handshakes may take of one turn, looked at before each of their records. It is
+/// a time and no number of them, since the certificate's key and what the client asks for make some cost fifty
+/// times others: P-256 with a share of P-256 a tenth of a millisecond, RSA of 4096 bits four and a half.
+const HANDSHAKE_MICROS: u64 = 5_000;
 
 /// Bytes that may be held of one whose handshake waits for its turn: a receive buffer's worth, and
 /// what may be found by a last look.
@@ -30,10 +29,10 @@ pub(super) struct Sessions {
     sessions: Vec<Option<Session>>,
     /// Sealed bytes on their way to the kernel.
     pub scratch: Vec<u8>,
-    /// Records that rustls may still be given in this turn.
-    steps_left: u32,
+    /// Microseconds that handshakes may still take of this turn.
+    micros_left: u64,
     /// Those whose handshake goes on in the next turn.
-    waiting: VecDeque<Token>,
+    waiting: HandshakeQueue,
 }
 
 impl Sessions {
@@ -107,6 +106,11 @@ impl Sessions {
         }
     }
 
+    /// Whether that slot's handshake was begun and not done.
+    pub fn came_to_nothing(&mut self, index: u32) -> bool {
+        self.at(index).is_some_and(|session| session.came_to_nothing())
+    }
+
     /// That slot's connection goes, or turns out to speak no TLS.
     pub fn forget(&mut self, index: u32) {
         if let Some(place) = self.sessions.get_mut(index as usize) {
@@ -118,12 +122,14 @@ impl Sessions {
 impl Reactor {
     /// Handshakes that the last turn had no room for go on.
     pub(super) fn resume_handshakes(&mut self) {
-        self.core.tls.steps_left = HANDSHAKE_STEPS;
-        while self.core.tls.steps_left > 0
-            && let Some(token) = self.core.tls.waiting.pop_front()
+        self.core.tls.micros_left = HANDSHAKE_MICROS;
+        while self.core.tls.micros_left > 0
+            && let Some(token) = self.core.next_handshake()
         {
-            if self.core.slots.get(token).is_some() {
-                self.core.driver.receive(token, true);
+            if let Some(conn) = self.core.slots.get(token) {
+                if !conn.is_paused() {
+                    self.core.driver.receive(token, true);
+                }
                 self.unseal(token, &mut []);
             }
         }
@@ -143,8 +149,9 @@ impl Reactor {
 
     fn unseal(&mut self, token: Token, bytes: &mut [u8]) {
         let core = &mut self.core;
-        let Core { slots, tls, shared, now, .. } = core;
+        let Core { slots, tls, shared, driver, now, .. } = core;
         let Some(conn) = slots.get(token) else { return };
+        let left = tls.micros_left;
         let (Some(identity), Some(session)) = (&shared.identity, tls.at(token.index)) else {
             return;
         };
@@ -153,16 +160,22 @@ impl Reactor {
             return;
         }
         let is_shaking = session.is_shaking();
-        if is_shaking && tls.steps_left == 0 {
-            core.postpone(token, bytes);
-            return;
-        }
-        let Some(session) = tls.at(token.index) else { return };
+        let begun = if is_shaking { driver.now() } else { 0 };
         let mut record = conn.take_record();
-        let mut out = session.unseal(&mut record, bytes, || identity.current());
+        let mut out = session.unseal(
+            &mut record,
+            bytes,
+            || identity.current(),
+            || driver.now().saturating_sub(begun) < left,
+        );
         conn.keep_record(record, out.has_begun, now.tick);
-        tls.steps_left = tls.steps_left.saturating_sub(out.steps);
+        if is_shaking {
+            tls.micros_left = left.saturating_sub(driver.now().saturating_sub(begun));
+        }
         core.queue_wire(token, &out.wire);
+        if out.is_postponed {
+            core.postpone(token);
+        }
         if let Some(handshake) = out.handshake
             && let Some(counter) = core.shard.tls_handshakes.get(handshake.index())
         {
@@ -178,7 +191,7 @@ impl Reactor {
         }
         let core = &mut self.core;
         if let Some(end) = out.end {
-            core.stream_ended(token, end, is_shaking);
+            core.stream_ended(token, end);
         }
         if core.slots.get(token).is_some_and(|conn| !conn.is_resting()) {
             core.account(token);
@@ -225,26 +238,32 @@ impl Core {
         }
     }
 
+    fn next_handshake(&mut self) -> Option<Token> {
+        let Core { tls, slots, limits, now, .. } = self;
+        tls.waiting.pop(|token| {
+            slots
+                .get(token)
+                .is_none_or(|conn| is_late(now.tick.since(conn.opened()), limits.handshake))
+        })
+    }
+
     /// This turn has no room for another handshake: what came waits for the next, and what comes
     /// meanwhile in the kernel.
-    fn postpone(&mut self, token: Token, bytes: &[u8]) {
+    fn postpone(&mut self, token: Token) {
+        let is_fresh = self.tls.at(token.index).is_some_and(|session| session.is_fresh());
         let Some(conn) = self.slots.get(token) else { return };
-        let mut record = conn.take_record();
-        if record.len() + bytes.len() > POSTPONED_LIMIT {
+        // Nothing of a handshake but records is held.
+        if conn.inbox_bytes() > POSTPONED_LIMIT {
             let end = End::Failed(Failure::HandshakeTooLong);
-            self.stream_ended(token, end, true);
+            self.stream_ended(token, end);
             return;
         }
-        record.reserve_exact(bytes.len());
-        record.extend_from_slice(bytes);
-        conn.keep_record(record, true, self.now.tick);
         self.driver.receive(token, false);
-        self.tls.waiting.push_back(token);
-        self.account(token);
+        self.tls.waiting.push(token, is_fresh);
     }
 
     /// Nothing more will come of what a peer seals.
-    fn stream_ended(&mut self, token: Token, end: End, was_shaking: bool) {
+    fn stream_ended(&mut self, token: Token, end: End) {
         match end {
             End::Closed => self.ended(token, Ending::Finished),
             End::PlainHttp => {
@@ -253,12 +272,7 @@ impl Core {
                 let answer = Answer::new(StatusCode::BAD_REQUEST, advice);
                 self.refuse(token, RefusedReason::PlainHttp, &answer, false);
             }
-            End::Failed(failure) => {
-                if was_shaking {
-                    self.shard.tls_handshakes_failed.increment();
-                }
-                self.tls_failed(token, &failure);
-            }
+            End::Failed(failure) => self.tls_failed(token, &failure),
         }
     }
 

@@ -17,15 +17,23 @@ use super::traffic::Traffic;
 #[derive(Default)]
 pub struct Session(Stage);
 
-#[derive(Default)]
 enum Stage {
-    /// No whole record has come.
-    #[default]
-    Fresh,
+    /// No whole record has come; perhaps a part of one.
+    Fresh {
+        has_heard: bool,
+    },
     Shaking(Box<Shaking>),
     Open(Box<Traffic>),
     /// Nothing more is sealed or opened: all is said, or it has failed.
-    Over,
+    Over {
+        was_open: bool,
+    },
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Stage::Fresh { has_heard: false }
+    }
 }
 
 /// What ends the stream of what a peer sends.
@@ -50,8 +58,9 @@ pub struct Unsealed {
     pub wire: Vec<u8>,
     /// What is held began with these bytes.
     pub has_begun: bool,
-    /// Records that rustls was given.
-    pub steps: u32,
+    /// A record of a handshake is whole and was not looked at, since it was not its turn. All that
+    /// came is held.
+    pub is_postponed: bool,
     /// The handshake is done.
     pub handshake: Option<Handshake>,
     /// Nothing more will come; what is behind it was not looked at.
@@ -61,12 +70,28 @@ pub struct Unsealed {
 impl Session {
     /// True until the handshake is done or has failed: nothing can be sealed yet.
     pub fn is_shaking(&self) -> bool {
-        matches!(self.0, Stage::Fresh | Stage::Shaking(_))
+        matches!(self.0, Stage::Fresh { .. } | Stage::Shaking(_))
+    }
+
+    /// True until a whole record has come and been looked at.
+    pub fn is_fresh(&self) -> bool {
+        matches!(self.0, Stage::Fresh { .. })
     }
 
     /// True if data can be sealed.
     pub fn is_open(&self) -> bool {
         matches!(self.0, Stage::Open(_))
+    }
+
+    /// True if a handshake was begun and has not been done, however that came.
+    pub fn came_to_nothing(&self) -> bool {
+        let has_heard = !matches!(self.0, Stage::Fresh { has_heard: false });
+        has_heard && !self.is_open() && !matches!(self.0, Stage::Over { was_open: true })
+    }
+
+    fn end(&mut self) {
+        let was_open = matches!(self.0, Stage::Open(_) | Stage::Over { was_open: true });
+        self.0 = Stage::Over { was_open };
     }
 
     /// True once data has been sealed.
@@ -75,17 +100,22 @@ impl Session {
     }
 
     /// Takes in ciphertext. Plaintext stands where it came from; what is not a whole record is moved
-    /// to `held` and is to be given again. `config` is asked for when the handshake begins.
+    /// to `held` and is to be given again. `config` is asked for when the handshake begins, and
+    /// `may_go_on` before each of its records, since any may cost a signature.
     pub fn unseal(
         &mut self,
         held: &mut Vec<u8>,
         bytes: &mut [u8],
         config: impl Fn() -> Arc<ServerConfig>,
+        mut may_go_on: impl FnMut() -> bool,
     ) -> Unsealed {
         let mut out = Unsealed::default();
         let mut at = 0;
+        if let Stage::Fresh { has_heard } = &mut self.0 {
+            *has_heard |= !bytes.is_empty();
+        }
         while self.is_shaking() && out.end.is_none() {
-            match self.shake(held, bytes, &mut at, &mut out, &config) {
+            match self.shake(held, bytes, &mut at, &mut out, (&config, &mut may_go_on)) {
                 Ok(true) => {}
                 Ok(false) => return out,
                 Err(failure) => {
@@ -108,7 +138,7 @@ impl Session {
             }
         }
         if matches!(out.end, Some(End::Failed(_) | End::PlainHttp)) {
-            self.0 = Stage::Over;
+            self.end();
         }
         if out.end.is_some() || held.is_empty() {
             // Its room too: an idle connection has none.
@@ -117,14 +147,14 @@ impl Session {
         out
     }
 
-    /// Gives rustls one record more. False if it has not all come.
+    /// Gives rustls one record more. False if it has not all come, or must wait.
     fn shake(
         &mut self,
         held: &mut Vec<u8>,
         bytes: &[u8],
         at: &mut usize,
         out: &mut Unsealed,
-        config: impl Fn() -> Arc<ServerConfig>,
+        (config, may_go_on): (impl Fn() -> Arc<ServerConfig>, impl FnOnce() -> bool),
     ) -> Result<bool, Failure> {
         let begin = match &self.0 {
             Stage::Shaking(shaking) => shaking.seen(),
@@ -139,16 +169,23 @@ impl Session {
             },
         };
         let Some(end) = complete(held, begin, bytes, at)? else { return Ok(false) };
+        if !may_go_on() {
+            let rest = bytes.get(*at..).unwrap_or_default();
+            held.reserve_exact(rest.len());
+            held.extend_from_slice(rest);
+            *at = bytes.len();
+            (out.is_postponed, out.has_begun) = (true, true);
+            return Ok(false);
+        }
         let shaking = match mem::take(&mut self.0) {
             Stage::Shaking(shaking) => shaking,
             _ => Box::new(Shaking::new(config())?),
         };
-        out.steps = out.steps.saturating_add(1);
         let (rest, step) = shaking.step(held, end, &mut out.wire)?;
         match step {
-            Step::Waiting => self.0 = rest.map_or(Stage::Over, Stage::Shaking),
+            Step::Waiting => self.0 = rest.map_or(Stage::Over { was_open: false }, Stage::Shaking),
             Step::Closed => {
-                self.0 = Stage::Over;
+                self.0 = Stage::Over { was_open: false };
                 out.end = Some(End::Closed);
             }
             Step::Done(traffic, handshake) => {
@@ -181,7 +218,7 @@ impl Session {
             // Where it can't be sealed the peer sees the end of the stream alone.
             let _ = traffic.seal_close_notify(out);
         }
-        self.0 = Stage::Over;
+        self.end();
     }
 
     /// Tells the peer of a failure of ours, behind what `out` holds; then nothing more.
@@ -189,7 +226,7 @@ impl Session {
         if let (Stage::Open(traffic), Some(alert)) = (&mut self.0, failure.alert()) {
             let _ = traffic.seal_alert(alert, out);
         }
-        self.0 = Stage::Over;
+        self.end();
     }
 
     #[cfg(test)]

@@ -29,7 +29,8 @@ fn feed(bytes: &[u8], pieces: usize) -> (String, Vec<u8>) {
     let (mut session, mut held, mut wire) = (Session::default(), Vec::new(), Vec::new());
     for piece in bytes.chunks(pieces) {
         let mut piece = piece.to_vec();
-        let out = session.unseal(&mut held, &mut piece, || Arc::clone(&IDENTITY.current()));
+        let out =
+            session.unseal(&mut held, &mut piece, || Arc::clone(&IDENTITY.current()), || true);
         assert!(out.first.is_empty() && out.plain.is_empty() && out.handshake.is_none());
         assert!(held.len() <= MOST, "{} bytes are held", held.len());
         wire.extend(out.wire);

@@ -76,6 +76,9 @@ struct Line {
     /// What the client has made of what it was sent.
     heard: Vec<u8>,
     client_failure: Option<rustls::Error>,
+    /// Whether each record of the handshake may be looked at; all others may.
+    turns: std::vec::IntoIter<bool>,
+    is_postponed: bool,
 }
 
 impl Line {
@@ -91,6 +94,8 @@ impl Line {
             end: None,
             heard: Vec::new(),
             client_failure: None,
+            turns: Vec::new().into_iter(),
+            is_postponed: false,
         }
     }
 
@@ -117,10 +122,18 @@ impl Line {
     /// client.
     fn bring(&mut self, wire: &[u8]) -> Vec<u8> {
         let mut plain = Vec::new();
-        for piece in wire.chunks(self.pieces) {
+        // No bytes are a piece too: what is held may go on.
+        let pieces = std::iter::once(wire).filter(|wire| wire.is_empty());
+        for piece in pieces.chain(wire.chunks(self.pieces)) {
             let mut piece = piece.to_vec();
             let server = &self.server;
-            let out = self.session.unseal(&mut self.held, &mut piece, || Arc::clone(server));
+            let out = self.session.unseal(
+                &mut self.held,
+                &mut piece,
+                || Arc::clone(server),
+                || self.turns.next().unwrap_or(true),
+            );
+            self.is_postponed = out.is_postponed;
             plain.extend(&out.first);
             plain.extend(&piece[out.plain]);
             self.handshake = self.handshake.or(out.handshake);

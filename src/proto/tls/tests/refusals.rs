@@ -136,6 +136,34 @@ fn a_handshake_is_bounded() {
 }
 
 #[test]
+fn a_handshake_stops_after_any_record_where_its_turn_ends_and_loses_nothing() {
+    for world in one_of_each_version() {
+        let mut line = Line::new(&world, 65_536);
+        let hello = line.outgoing();
+        line.turns = vec![false].into_iter();
+        line.bring(&hello);
+        assert!(line.is_postponed && line.session.is_fresh() && line.held == hello);
+        line.bring(&[]);
+        assert!(!line.is_postponed && !line.session.is_fresh() && line.held.is_empty());
+
+        let mut line = Line::new(&world, 65_536);
+        let hello = line.outgoing();
+        let records: Vec<u8> =
+            hello[HEADER..].iter().flat_map(|byte| [22, 3, 1, 0, 1, *byte]).collect();
+        line.turns = vec![true, true, true, false, true, false].into_iter();
+        line.bring(&records);
+        assert!(line.is_postponed && line.held.len() > records.len() / 2);
+        line.bring(&[]);
+        assert!(line.is_postponed && line.turns.len() == 0, "one record more");
+        line.bring(&[]);
+        for _ in 0..8 {
+            line.pump();
+        }
+        assert_eq!(line.say(b"all there"), b"all there");
+    }
+}
+
+#[test]
 fn what_is_no_tls_is_told_from_what_is_http() {
     let [_, world] = one_of_each_version();
     for pieces in [1, 100] {
