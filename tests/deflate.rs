@@ -284,6 +284,47 @@ fn a_broadcast_reaches_dedicated_and_other_receivers_on_every_reactor() {
     }
 }
 
+/// Receivers with contexts of their own have a copy each: as many are compressed as one turn has work
+/// for, and written as they are made; the rest is sent what all share.
+#[test]
+fn a_large_broadcast_to_dedicated_receivers_is_bounded_in_work_and_memory() {
+    const CROWD: usize = 90;
+    const LENGTH: usize = 256 * 1024;
+    /// What a turn compresses, `WORK` in the reactor, in such messages.
+    const COMPRESSED: usize = 4 * MIB / LENGTH;
+    let server = start("dedicated", &["--compression-level", "1"]);
+    let shared = "permessage-deflate; server_no_context_takeover";
+    let mut crowd: Vec<_> = [OFFER, shared, "none"]
+        .into_iter()
+        .cycle()
+        .take(CROWD)
+        .map(|offer| DeflateClient::open(&server, "/broadcast", offer))
+        .collect();
+    // Each context is made here.
+    crowd[0].send(frame::TEXT, prose(600).as_bytes());
+    assert!(crowd.iter_mut().all(|client| client.receive().2.len() == 600));
+    let before = forget_peak(&server);
+    let first = server.metrics().sum("ws_messages_compressed_total");
+    let text = letters(1, LENGTH);
+    crowd[2].raw.send(&frame::text(&text));
+    let mut small = 0;
+    for (n, client) in crowd.iter_mut().enumerate() {
+        let (is_small, _, message) = client.receive();
+        assert!(message == text.as_bytes(), "{n}: {} bytes", message.len());
+        small += usize::from(is_small && n % 3 == 0);
+        assert!(n % 3 == 0 || is_small == (n % 3 == 1), "{n}: what is shared is made once");
+    }
+    assert!((COMPRESSED - 1..=COMPRESSED).contains(&small), "{small}");
+    let grown = server.memory("VmHWM") - before;
+    assert!(grown < 8 * MIB as u64, "{grown}");
+    let metrics = server.metrics();
+    assert_eq!(metrics.sum("ws_messages_compressed_total") - first, small as f64 + 1.0);
+    assert_eq!(metrics.sum("ws_messages_left_plain_total"), (CROWD / 3 - small) as f64);
+    // And those who were left plain go on as before.
+    crowd[0].send(frame::TEXT, prose(600).as_bytes());
+    assert!(crowd.iter_mut().all(|client| client.receive().2 == prose(600).as_bytes()));
+}
+
 /// A message of which half is new, and half refers to the one before it where it may. Lengths differ,
 /// or a reference into one that is missing would find the same in the one before.
 fn half_new(n: u64) -> String {

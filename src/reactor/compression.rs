@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::Reactor;
 use super::core::Core;
 use super::deflations::Deflations;
+use super::output::Output;
 use super::receive::reason_for;
 use crate::config::{self, CompressionMode};
 use crate::conn::{Conn, Frame};
@@ -28,9 +29,16 @@ const AHEAD: usize = 32 * 1024;
 /// Room for output that is kept from message to message, in bytes.
 const ROOM_KEPT: usize = 64 * 1024;
 
+/// Bytes that are compressed for single connections in one go of a turn: of what its peers ask for, and
+/// again of its mail. Some 20 ms of work; what goes beyond is sent as it is, which is always allowed
+/// (RFC 7692 section 6).
+const WORK: usize = 4 << 20;
+
 /// One reactor's means.
 pub(super) struct Compression {
     settings: config::Compression,
+    /// Bytes that may yet be compressed in this go.
+    work: usize,
     inflater: Option<Inflater>,
     /// One for each window that a client has asked for, made when first needed.
     compressors: [Option<Compressor>; WINDOWS],
@@ -80,6 +88,7 @@ impl Compression {
     pub fn new(settings: &config::Compression) -> Self {
         Compression {
             settings: *settings,
+            work: WORK,
             inflater: None,
             compressors: [const { None }; WINDOWS],
             contexts: Vec::new(),
@@ -94,6 +103,33 @@ impl Compression {
         self.settings.mode != CompressionMode::Off
     }
 
+    /// A go of the turn begins.
+    #[inline]
+    pub fn renew_work(&mut self) {
+        self.work = WORK;
+    }
+
+    /// True once no more is to be compressed for single connections in this go.
+    #[inline]
+    pub fn is_spent(&self) -> bool {
+        self.work == 0
+    }
+
+    /// Compresses for one connection, as long as there is work to be spent.
+    fn compress_one(
+        &mut self,
+        index: u32,
+        deflation: Deflation,
+        payload: &[u8],
+        counts: &Deflations,
+    ) -> Option<usize> {
+        if self.is_spent() {
+            counts.left_plain.increment();
+            return None;
+        }
+        self.compress(index, deflation, payload, counts)
+    }
+
     /// Compresses for a connection, or for all that agreed on the same, into `small`: how many bytes
     /// that are, or `None` if it would not be smaller.
     fn compress(
@@ -103,6 +139,7 @@ impl Compression {
         payload: &[u8],
         counts: &Deflations,
     ) -> Option<usize> {
+        self.work = self.work.saturating_sub(payload.len());
         let (window, level) = (deflation.window(), self.settings.level);
         let make = || Compressor::new(window, level);
         let compressor = if deflation.sends_with_takeover() {
@@ -175,6 +212,19 @@ fn trim(room: &mut Vec<u8>) {
     }
 }
 
+impl Forms {
+    /// The output has forgotten all that it had, and is to know those that there are.
+    fn renumber(&mut self, output: &mut Output) {
+        let (number, frame) = &mut self.plain;
+        *number = output.share(frame.clone());
+        for form in &mut self.small {
+            if let Form::Small(number, frame) = form {
+                *number = output.share(frame.clone());
+            }
+        }
+    }
+}
+
 impl Core {
     /// Takes one of the client's offers, if compression is on and it makes one that can be taken.
     pub fn agree_on_compression(&mut self, token: Token, headers: Headers<'_>) -> Option<Agreed> {
@@ -237,7 +287,7 @@ impl Core {
             };
         }
         let counts = &self.shard.deflations;
-        let Some(length) = self.compression.compress(token.index, deflation, payload, counts)
+        let Some(length) = self.compression.compress_one(token.index, deflation, payload, counts)
         else {
             return false;
         };
@@ -256,7 +306,7 @@ impl Core {
             Some(false) => {}
         }
         let counts = &self.shard.deflations;
-        let length = self.compression.compress(token.index, deflation, payload, counts);
+        let length = self.compression.compress_one(token.index, deflation, payload, counts);
         length.map_or(Own::Plain, Own::Small)
     }
 
@@ -284,9 +334,24 @@ impl Core {
         Some(Forms { plain: (number, frame.clone()), small })
     }
 
+    /// Queues a broadcast for all of these connections in the forms in which they want it; for how
+    /// many.
+    pub fn queue_forms(&mut self, members: &[u32], forms: &mut Forms) -> u64 {
+        let mut queued = 0;
+        for &index in members {
+            queued += u64::from(self.queue_form(index, forms));
+            // Each receiver with a context of its own has a copy of its own.
+            if self.output.is_full() {
+                self.flush();
+                forms.renumber(&mut self.output);
+            }
+        }
+        queued
+    }
+
     /// Queues a broadcast for a connection in the form that it has agreed on. False if it found no
     /// room or the connection is closing.
-    pub fn queue_form(&mut self, index: u32, forms: &mut Forms) -> bool {
+    fn queue_form(&mut self, index: u32, forms: &mut Forms) -> bool {
         let (number, plain) = &forms.plain;
         let token = self.slots.token(index);
         let Some(conn) = self.slots.get(token) else { return false };
@@ -345,7 +410,7 @@ impl Core {
                 return None;
             }
             let counts = &shard.deflations;
-            let length = compression.compress(token.index, deflation, payload, counts)?;
+            let length = compression.compress_one(token.index, deflation, payload, counts)?;
             let small = compression.small.get(..length)?;
             let mut bytes = Vec::with_capacity(frame_length(length));
             encode_deflated_into(&mut bytes, kind, small);

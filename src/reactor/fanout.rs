@@ -91,9 +91,7 @@ impl Core {
         let number = self.output.share(fanout.frame.clone());
         let mut queued = 0;
         if let Some(mut forms) = self.forms(&fanout.frame, number) {
-            for &index in &members {
-                queued += u64::from(self.queue_form(index, &mut forms));
-            }
+            queued = self.queue_forms(&members, &mut forms);
         } else {
             for &index in &members {
                 queued += u64::from(self.queue_shared(index, number, &fanout.frame));
@@ -150,6 +148,7 @@ impl Reactor {
     pub(super) fn read_mail(&mut self) {
         let mut deliveries = 0;
         self.core.has_mail = true;
+        self.core.compression.renew_work();
         for _ in 0..MAILS {
             let core = &mut self.core;
             let Some(mail) = core.shared.mailboxes.take(core.id) else {
@@ -174,7 +173,8 @@ impl Reactor {
                 Mail::Drain(window) => self.drain = Some(Drain::begin(&mut self.core, window)),
                 Mail::Stop => self.is_stopped = true,
             }
-            if deliveries >= DELIVERIES {
+            // What has been compressed is as much work as those are.
+            if deliveries >= DELIVERIES || self.core.compression.is_spent() {
                 break;
             }
             if self.core.output.is_full() {

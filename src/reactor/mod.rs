@@ -138,6 +138,7 @@ impl Reactor {
         let timeout = self.timeout();
         self.core.driver.wait(timeout.map(Duration::from_micros))?;
         self.read_clock(timeout);
+        self.core.compression.renew_work();
         self.resume_waiting();
         self.resume_handshakes();
         self.receive();
