@@ -5,22 +5,10 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::deflate::{DeflateClient, OFFER, RSV1, bomb};
+use harness::deflate::{DeflateClient, OFFER, RSV1, letters, prose};
 use harness::{Event, PATIENCE, RawClient, Server, frame, ms, request};
 
 const MIB: usize = 1 << 20;
-
-/// Text of `length` bytes with something in it to be found again.
-fn prose(length: usize) -> String {
-    let words = "the quick brown fox jumps over the lazy dog and runs away from it again; ";
-    words.chars().cycle().take(length).collect()
-}
-
-/// Text that nothing in it repeats and that still has only six bits in each byte.
-fn letters(seed: u64, length: usize) -> String {
-    let mut random = fastrand::Rng::with_seed(seed);
-    (0..length).map(|_| random.alphanumeric()).collect()
-}
 
 fn start(mode: &str, more: &[&str]) -> Server {
     Server::start(&[&["--compression", mode, "--reactors", "1"], more].concat())
@@ -164,59 +152,6 @@ fn a_client_that_asks_for_a_small_window_is_sent_no_reference_beyond_it() {
     }
 }
 
-/// The peak of the server's memory from here on.
-fn forget_peak(server: &Server) -> u64 {
-    let file = format!("/proc/{}/clear_refs", server.pid());
-    std::fs::write(file, "5").expect("the kernel forgets a peak");
-    server.memory("VmHWM")
-}
-
-/// Besides what the limit allows there are the message as it came, an inflater, receive buffers and
-/// what the allocator rounds up.
-const CONSTANT: u64 = 2 * MIB as u64;
-
-#[test]
-fn a_bomb_is_closed_with_1009_and_costs_the_limit_and_a_constant() {
-    let small = bomb(64 * MIB);
-    assert!(small.len() * 1000 < 64 * MIB, "{} bytes", small.len());
-    for (mode, limit) in [("shared", MIB), ("dedicated", MIB), ("shared", 16 * MIB)] {
-        let server = start(mode, &["--max-message-size", &format!("{limit}")]);
-        DeflateClient::open(&server, "/echo", OFFER).send(frame::TEXT, b"warm up");
-        let before = forget_peak(&server);
-        for is_cut in [false, true] {
-            let mut client = DeflateClient::open(&server, "/echo", OFFER);
-            if is_cut {
-                let (a, b) = small.split_at(small.len() / 2);
-                client.raw.send(&frame::frame(0x02 | RSV1, a));
-                client.raw.send(&frame::frame(0x80, b));
-            } else {
-                client.raw.send(&frame::frame(frame::BINARY | RSV1, &small));
-            }
-            assert_eq!(client.raw.frame().close_code(), Some(1009));
-            assert_eq!(client.raw.drain(PATIENCE).1, Event::Finished);
-        }
-        server.wait_for("both ends", |m| m.closed("message_too_big") == 2);
-        let grown = server.memory("VmHWM") - before;
-        assert!(grown <= limit as u64 + CONSTANT, "{mode}: {grown} bytes for {limit}");
-    }
-}
-
-#[test]
-fn a_message_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
-    for mode in ["shared", "dedicated"] {
-        let server = start(mode, &["--max-message-size", "100KiB"]);
-        let mut random = fastrand::Rng::with_seed(8);
-        let noise: Vec<u8> = (0..100 * 1024).map(|_| random.u8(..)).collect();
-        for payload in [prose(100 * 1024).into_bytes(), noise] {
-            let mut client = DeflateClient::open(&server, "/echo", OFFER);
-            client.send(frame::BINARY, &payload);
-            assert!(client.receive().2 == payload, "{mode}");
-            client.send(frame::BINARY, &[&payload[..], b"x"].concat());
-            assert_eq!(client.raw.frame().close_code(), Some(1009), "{mode}");
-        }
-    }
-}
-
 #[test]
 fn bad_data_and_bad_text_are_closed_with_1007_and_counted_apart() {
     for mode in ["shared", "dedicated"] {
@@ -282,47 +217,6 @@ fn a_broadcast_reaches_dedicated_and_other_receivers_on_every_reactor() {
             assert_eq!(client.receive().2, text.as_bytes());
         }
     }
-}
-
-/// Receivers with contexts of their own have a copy each: as many are compressed as one turn has work
-/// for, and written as they are made; the rest is sent what all share.
-#[test]
-fn a_large_broadcast_to_dedicated_receivers_is_bounded_in_work_and_memory() {
-    const CROWD: usize = 90;
-    const LENGTH: usize = 256 * 1024;
-    /// What a turn compresses, `WORK` in the reactor, in such messages.
-    const COMPRESSED: usize = 4 * MIB / LENGTH;
-    let server = start("dedicated", &["--compression-level", "1"]);
-    let shared = "permessage-deflate; server_no_context_takeover";
-    let mut crowd: Vec<_> = [OFFER, shared, "none"]
-        .into_iter()
-        .cycle()
-        .take(CROWD)
-        .map(|offer| DeflateClient::open(&server, "/broadcast", offer))
-        .collect();
-    // Each context is made here.
-    crowd[0].send(frame::TEXT, prose(600).as_bytes());
-    assert!(crowd.iter_mut().all(|client| client.receive().2.len() == 600));
-    let before = forget_peak(&server);
-    let first = server.metrics().sum("ws_messages_compressed_total");
-    let text = letters(1, LENGTH);
-    crowd[2].raw.send(&frame::text(&text));
-    let mut small = 0;
-    for (n, client) in crowd.iter_mut().enumerate() {
-        let (is_small, _, message) = client.receive();
-        assert!(message == text.as_bytes(), "{n}: {} bytes", message.len());
-        small += usize::from(is_small && n % 3 == 0);
-        assert!(n % 3 == 0 || is_small == (n % 3 == 1), "{n}: what is shared is made once");
-    }
-    assert!((COMPRESSED - 1..=COMPRESSED).contains(&small), "{small}");
-    let grown = server.memory("VmHWM") - before;
-    assert!(grown < 8 * MIB as u64, "{grown}");
-    let metrics = server.metrics();
-    assert_eq!(metrics.sum("ws_messages_compressed_total") - first, small as f64 + 1.0);
-    assert_eq!(metrics.sum("ws_messages_left_plain_total"), (CROWD / 3 - small) as f64);
-    // And those who were left plain go on as before.
-    crowd[0].send(frame::TEXT, prose(600).as_bytes());
-    assert!(crowd.iter_mut().all(|client| client.receive().2 == prose(600).as_bytes()));
 }
 
 /// A message of which half is new, and half refers to the one before it where it may. Lengths differ,

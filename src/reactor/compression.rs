@@ -13,6 +13,7 @@ use super::core::Core;
 use super::deflations::Deflations;
 use super::output::Output;
 use super::receive::reason_for;
+use super::work::Work;
 use crate::config::{self, CompressionMode};
 use crate::conn::{Conn, Frame};
 use crate::io::Token;
@@ -29,16 +30,10 @@ const AHEAD: usize = 32 * 1024;
 /// Room for output that is kept from message to message, in bytes.
 const ROOM_KEPT: usize = 64 * 1024;
 
-/// Bytes that are compressed for single connections in one go of a turn: of what its peers ask for, and
-/// again of its mail. Some 20 ms of work; what goes beyond is sent as it is, which is always allowed
-/// (RFC 7692 section 6).
-const WORK: usize = 4 << 20;
-
 /// One reactor's means.
 pub(super) struct Compression {
     settings: config::Compression,
-    /// Bytes that may yet be compressed in this go.
-    work: usize,
+    pub work: Work,
     inflater: Option<Inflater>,
     /// One for each window that a client has asked for, made when first needed.
     compressors: [Option<Compressor>; WINDOWS],
@@ -88,7 +83,7 @@ impl Compression {
     pub fn new(settings: &config::Compression) -> Self {
         Compression {
             settings: *settings,
-            work: WORK,
+            work: Work::new(),
             inflater: None,
             compressors: [const { None }; WINDOWS],
             contexts: Vec::new(),
@@ -103,18 +98,6 @@ impl Compression {
         self.settings.mode != CompressionMode::Off
     }
 
-    /// A go of the turn begins.
-    #[inline]
-    pub fn renew_work(&mut self) {
-        self.work = WORK;
-    }
-
-    /// True once no more is to be compressed for single connections in this go.
-    #[inline]
-    pub fn is_spent(&self) -> bool {
-        self.work == 0
-    }
-
     /// Compresses for one connection, as long as there is work to be spent.
     fn compress_one(
         &mut self,
@@ -123,7 +106,7 @@ impl Compression {
         payload: &[u8],
         counts: &Deflations,
     ) -> Option<usize> {
-        if self.is_spent() {
+        if self.work.has_compressed_enough() {
             counts.left_plain.increment();
             return None;
         }
@@ -139,7 +122,7 @@ impl Compression {
         payload: &[u8],
         counts: &Deflations,
     ) -> Option<usize> {
-        self.work = self.work.saturating_sub(payload.len());
+        self.work.compress(payload.len());
         let (window, level) = (deflation.window(), self.settings.level);
         let make = || Compressor::new(window, level);
         let compressor = if deflation.sends_with_takeover() {
@@ -185,7 +168,10 @@ impl Compression {
                 inflater
             }
         };
-        inflater.inflate(kind, payload, limit, &mut self.large)
+        let outcome = inflater.inflate(kind, payload, limit, &mut self.large);
+        // What fails has been work too.
+        self.work.inflate(payload.len().max(*outcome.as_ref().unwrap_or(&self.large.len())));
+        outcome
     }
 
     /// Makes the place where a connection's states will be.

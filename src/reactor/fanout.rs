@@ -148,7 +148,7 @@ impl Reactor {
     pub(super) fn read_mail(&mut self) {
         let mut deliveries = 0;
         self.core.has_mail = true;
-        self.core.compression.renew_work();
+        self.core.compression.work.begin_mail();
         for _ in 0..MAILS {
             let core = &mut self.core;
             let Some(mail) = core.shared.mailboxes.take(core.id) else {
@@ -174,7 +174,7 @@ impl Reactor {
                 Mail::Stop => self.is_stopped = true,
             }
             // What has been compressed is as much work as those are.
-            if deliveries >= DELIVERIES || self.core.compression.is_spent() {
+            if deliveries >= DELIVERIES || self.core.compression.work.has_compressed_enough() {
                 break;
             }
             if self.core.output.is_full() {
@@ -188,6 +188,17 @@ impl Reactor {
     pub(super) fn resume_waiting(&mut self) {
         for token in std::mem::take(&mut self.core.drained_outboxes) {
             self.resume(token, Pause::Outbox);
+        }
+        // Each of them once: whoever has had its share again, or finds that all is spent, waits on.
+        for _ in 0..self.core.breathless.len() {
+            if self.core.compression.work.has_inflated_enough() {
+                break;
+            }
+            let Some(token) = self.core.breathless.pop_front() else { break };
+            self.resume(token, Pause::Turn);
+            if self.core.output.is_full() {
+                self.core.flush();
+            }
         }
         let mut waiting = std::mem::take(&mut self.core.waiting).into_iter();
         while !self.core.shared.mailboxes.any_is_full()
