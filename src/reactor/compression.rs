@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::Reactor;
 use super::core::Core;
 use super::deflations::Deflations;
+use super::outlet::Asked;
 use super::output::Output;
 use super::receive::reason_for;
 use super::work::Work;
@@ -263,7 +264,7 @@ impl Core {
             return false;
         }
         if deflation.sends_with_takeover() {
-            return match self.own_form(token, deflation, payload) {
+            return match self.own_form(token, deflation, payload, Asked::ByPeer) {
                 Own::Refused => true,
                 Own::Plain => false,
                 Own::Small(length) => {
@@ -277,7 +278,7 @@ impl Core {
         else {
             return false;
         };
-        if let Some(has_backlog) = self.admit_data(token, frame_length(length)) {
+        if let Some(has_backlog) = self.admit_data(token, frame_length(length), Asked::ByPeer) {
             self.queue_small(token, kind, length, has_backlog);
         }
         true
@@ -285,8 +286,14 @@ impl Core {
 
     /// Compresses with takeover what leaves with this turn. Nothing may keep it from leaving once
     /// the compressor has seen it, so whether it is admitted is asked before.
-    fn own_form(&mut self, token: Token, deflation: Deflation, payload: &[u8]) -> Own {
-        match self.admit_data(token, frame_length(payload.len())) {
+    fn own_form(
+        &mut self,
+        token: Token,
+        deflation: Deflation,
+        payload: &[u8],
+        asked: Asked,
+    ) -> Own {
+        match self.admit_data(token, frame_length(payload.len()), asked) {
             None => return Own::Refused,
             Some(true) => return Own::Plain,
             Some(false) => {}
@@ -346,7 +353,7 @@ impl Core {
             return self.queue_shared(index, *number, plain);
         };
         if deflation.sends_with_takeover() {
-            return match self.own_form(token, deflation, payload) {
+            return match self.own_form(token, deflation, payload, Asked::ByOthers) {
                 Own::Refused => false,
                 Own::Plain => self.queue_shared(index, *number, plain),
                 Own::Small(length) => {
