@@ -3,6 +3,7 @@
 
 mod harness;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use harness::{Event, Frame, PATIENCE, RawClient, Server, frame, ms};
@@ -165,6 +166,28 @@ fn who_asks_and_does_not_read_is_read_no_further() {
     server.wait_for("the write timeout", |m| m.closed("write_timeout") == 1);
     assert_eq!(peer.drain(PATIENCE).1, Event::Reset);
     healthy.expect_echo("still there");
+}
+
+/// Each of the replies is more than half the bound, and finds a backlog of up to half of it.
+#[test]
+fn who_asks_faster_than_it_reads_is_paused_and_never_reset_however_large_the_replies() {
+    const COUNT: u32 = 150;
+    let server = Server::start(&["--outbox-limit", "64KiB"]);
+    let mut client = RawClient::connect_narrow(&server).upgraded("/echo");
+    let length = |n: u32| 33_000 + (n as usize * 7_919) % 40_000;
+    let mut asking = client.stream().try_clone().expect("a socket can be shared");
+    let asking = std::thread::spawn(move || {
+        // It fails where the connection is reset, which the reader is told too.
+        let asked =
+            (0..COUNT).try_for_each(|n| asking.write_all(&frame::binary(&numbered(n, length(n)))));
+        assert!(asked.is_ok(), "{asked:?}");
+    });
+    for n in 0..COUNT {
+        let frame = client.data();
+        assert_eq!((number(&frame), frame.payload.len()), (n, length(n)));
+    }
+    asking.join().expect("all was asked");
+    assert!(server.metric("ws_reads_paused_total", &[("cause", "outbox")]) > 0.0);
 }
 
 #[test]

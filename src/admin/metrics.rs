@@ -283,7 +283,7 @@ fn compression(sums: &mut Sums<'_, '_>) -> fmt::Result {
 type Count = fn(&Shard) -> &Counter;
 
 /// The counters of compression that have no label.
-const DEFLATIONS: [(&str, &str, Count); 5] = [
+const DEFLATIONS: [(&str, &str, Count); 6] = [
     ("ws_compression_agreed", "Connections that agreed on compression.", |s| &s.deflations.agreed),
     (
         "ws_compression_fallbacks",
@@ -299,6 +299,11 @@ const DEFLATIONS: [(&str, &str, Count); 5] = [
         "ws_messages_incompressible",
         "Messages that compression would not have made smaller, sent as they were.",
         |s| &s.deflations.incompressible,
+    ),
+    (
+        "ws_messages_left_plain",
+        "Messages sent as they were because a turn of the reactor had compressed enough.",
+        |s| &s.deflations.left_plain,
     ),
     ("ws_messages_inflated", "Messages that were received compressed.", |s| &s.deflations.inflated),
 ];

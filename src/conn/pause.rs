@@ -13,6 +13,8 @@ pub enum Pause {
     Outbox = 2,
     /// A mailbox that its messages go to is full; a drained mailbox resumes it.
     Mailbox = 4,
+    /// What it sent compressed has had its share of this turn; the next turn resumes it.
+    Turn = 8,
 }
 
 impl Conn {

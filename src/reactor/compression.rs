@@ -11,7 +11,10 @@ use bytes::Bytes;
 use super::Reactor;
 use super::core::Core;
 use super::deflations::Deflations;
+use super::outlet::Asked;
+use super::output::Output;
 use super::receive::reason_for;
+use super::work::Work;
 use crate::config::{self, CompressionMode};
 use crate::conn::{Conn, Frame};
 use crate::io::Token;
@@ -31,6 +34,7 @@ const ROOM_KEPT: usize = 64 * 1024;
 /// One reactor's means.
 pub(super) struct Compression {
     settings: config::Compression,
+    pub work: Work,
     inflater: Option<Inflater>,
     /// One for each window that a client has asked for, made when first needed.
     compressors: [Option<Compressor>; WINDOWS],
@@ -80,6 +84,7 @@ impl Compression {
     pub fn new(settings: &config::Compression) -> Self {
         Compression {
             settings: *settings,
+            work: Work::new(),
             inflater: None,
             compressors: [const { None }; WINDOWS],
             contexts: Vec::new(),
@@ -94,6 +99,21 @@ impl Compression {
         self.settings.mode != CompressionMode::Off
     }
 
+    /// Compresses for one connection, as long as there is work to be spent.
+    fn compress_one(
+        &mut self,
+        index: u32,
+        deflation: Deflation,
+        payload: &[u8],
+        counts: &Deflations,
+    ) -> Option<usize> {
+        if self.work.has_compressed_enough() {
+            counts.left_plain.increment();
+            return None;
+        }
+        self.compress(index, deflation, payload, counts)
+    }
+
     /// Compresses for a connection, or for all that agreed on the same, into `small`: how many bytes
     /// that are, or `None` if it would not be smaller.
     fn compress(
@@ -103,6 +123,7 @@ impl Compression {
         payload: &[u8],
         counts: &Deflations,
     ) -> Option<usize> {
+        self.work.compress(payload.len());
         let (window, level) = (deflation.window(), self.settings.level);
         let make = || Compressor::new(window, level);
         let compressor = if deflation.sends_with_takeover() {
@@ -148,7 +169,10 @@ impl Compression {
                 inflater
             }
         };
-        inflater.inflate(kind, payload, limit, &mut self.large)
+        let outcome = inflater.inflate(kind, payload, limit, &mut self.large);
+        // What fails has been work too.
+        self.work.inflate(payload.len().max(*outcome.as_ref().unwrap_or(&self.large.len())));
+        outcome
     }
 
     /// Makes the place where a connection's states will be.
@@ -172,6 +196,19 @@ fn place_of(window: u8) -> usize {
 fn trim(room: &mut Vec<u8>) {
     if room.capacity() > ROOM_KEPT {
         *room = Vec::new();
+    }
+}
+
+impl Forms {
+    /// The output has forgotten all that it had, and is to know those that there are.
+    fn renumber(&mut self, output: &mut Output) {
+        let (number, frame) = &mut self.plain;
+        *number = output.share(frame.clone());
+        for form in &mut self.small {
+            if let Form::Small(number, frame) = form {
+                *number = output.share(frame.clone());
+            }
+        }
     }
 }
 
@@ -227,7 +264,7 @@ impl Core {
             return false;
         }
         if deflation.sends_with_takeover() {
-            return match self.own_form(token, deflation, payload) {
+            return match self.own_form(token, deflation, payload, Asked::ByPeer) {
                 Own::Refused => true,
                 Own::Plain => false,
                 Own::Small(length) => {
@@ -237,11 +274,11 @@ impl Core {
             };
         }
         let counts = &self.shard.deflations;
-        let Some(length) = self.compression.compress(token.index, deflation, payload, counts)
+        let Some(length) = self.compression.compress_one(token.index, deflation, payload, counts)
         else {
             return false;
         };
-        if let Some(has_backlog) = self.admit_data(token, frame_length(length)) {
+        if let Some(has_backlog) = self.admit_data(token, frame_length(length), Asked::ByPeer) {
             self.queue_small(token, kind, length, has_backlog);
         }
         true
@@ -249,14 +286,20 @@ impl Core {
 
     /// Compresses with takeover what leaves with this turn. Nothing may keep it from leaving once
     /// the compressor has seen it, so whether it is admitted is asked before.
-    fn own_form(&mut self, token: Token, deflation: Deflation, payload: &[u8]) -> Own {
-        match self.admit_data(token, frame_length(payload.len())) {
+    fn own_form(
+        &mut self,
+        token: Token,
+        deflation: Deflation,
+        payload: &[u8],
+        asked: Asked,
+    ) -> Own {
+        match self.admit_data(token, frame_length(payload.len()), asked) {
             None => return Own::Refused,
             Some(true) => return Own::Plain,
             Some(false) => {}
         }
         let counts = &self.shard.deflations;
-        let length = self.compression.compress(token.index, deflation, payload, counts);
+        let length = self.compression.compress_one(token.index, deflation, payload, counts);
         length.map_or(Own::Plain, Own::Small)
     }
 
@@ -284,9 +327,24 @@ impl Core {
         Some(Forms { plain: (number, frame.clone()), small })
     }
 
+    /// Queues a broadcast for all of these connections in the forms in which they want it; for how
+    /// many.
+    pub fn queue_forms(&mut self, members: &[u32], forms: &mut Forms) -> u64 {
+        let mut queued = 0;
+        for &index in members {
+            queued += u64::from(self.queue_form(index, forms));
+            // Each receiver with a context of its own has a copy of its own.
+            if self.output.is_full() {
+                self.flush();
+                forms.renumber(&mut self.output);
+            }
+        }
+        queued
+    }
+
     /// Queues a broadcast for a connection in the form that it has agreed on. False if it found no
     /// room or the connection is closing.
-    pub fn queue_form(&mut self, index: u32, forms: &mut Forms) -> bool {
+    fn queue_form(&mut self, index: u32, forms: &mut Forms) -> bool {
         let (number, plain) = &forms.plain;
         let token = self.slots.token(index);
         let Some(conn) = self.slots.get(token) else { return false };
@@ -295,7 +353,7 @@ impl Core {
             return self.queue_shared(index, *number, plain);
         };
         if deflation.sends_with_takeover() {
-            return match self.own_form(token, deflation, payload) {
+            return match self.own_form(token, deflation, payload, Asked::ByOthers) {
                 Own::Refused => false,
                 Own::Plain => self.queue_shared(index, *number, plain),
                 Own::Small(length) => {
@@ -345,7 +403,7 @@ impl Core {
                 return None;
             }
             let counts = &shard.deflations;
-            let length = compression.compress(token.index, deflation, payload, counts)?;
+            let length = compression.compress_one(token.index, deflation, payload, counts)?;
             let small = compression.small.get(..length)?;
             let mut bytes = Vec::with_capacity(frame_length(length));
             encode_deflated_into(&mut bytes, kind, small);

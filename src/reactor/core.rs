@@ -1,6 +1,7 @@
 //! What a reactor has besides its services, so that a service can be called with all of it.
 //! Not for phases: those are in the files named after them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::clock::Now;
@@ -66,6 +67,8 @@ pub(super) struct Core {
     pub waiting: Vec<Token>,
     /// Were not read further until their outboxes drained, which they have.
     pub drained_outboxes: Vec<Token>,
+    /// Have had their share of a turn, and go on in the next.
+    pub breathless: VecDeque<Token>,
     /// Mail was left for the next turn.
     pub has_mail: bool,
     /// Unsent bytes of all connections.
@@ -126,6 +129,7 @@ impl Core {
             fanouts: Vec::new(),
             waiting: Vec::new(),
             drained_outboxes: Vec::new(),
+            breathless: VecDeque::new(),
             has_mail: false,
             unsent: 0,
             outboxes: Ranks::default(),
@@ -146,6 +150,7 @@ impl Core {
             || self.output.len() > 0
             || self.tls.has_waiting()
             || !self.drained_outboxes.is_empty()
+            || !self.breathless.is_empty()
             || (!self.waiting.is_empty() && !self.shared.mailboxes.any_is_full())
     }
 

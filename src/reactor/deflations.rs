@@ -14,6 +14,8 @@ pub struct Deflations {
     pub compressed: Counter,
     /// Messages that would not have become smaller, and stayed as they were.
     pub incompressible: Counter,
+    /// Messages that stayed as they were because a turn had compressed enough.
+    pub left_plain: Counter,
     /// Bytes of compressed messages before.
     pub compressed_from: Counter,
     /// Bytes of compressed messages after.
@@ -37,6 +39,7 @@ impl Deflations {
             fallbacks: Counter::new(),
             compressed: Counter::new(),
             incompressible: Counter::new(),
+            left_plain: Counter::new(),
             compressed_from: Counter::new(),
             compressed_to: Counter::new(),
             inflated: Counter::new(),

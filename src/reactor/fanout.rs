@@ -91,9 +91,7 @@ impl Core {
         let number = self.output.share(fanout.frame.clone());
         let mut queued = 0;
         if let Some(mut forms) = self.forms(&fanout.frame, number) {
-            for &index in &members {
-                queued += u64::from(self.queue_form(index, &mut forms));
-            }
+            queued = self.queue_forms(&members, &mut forms);
         } else {
             for &index in &members {
                 queued += u64::from(self.queue_shared(index, number, &fanout.frame));
@@ -150,6 +148,7 @@ impl Reactor {
     pub(super) fn read_mail(&mut self) {
         let mut deliveries = 0;
         self.core.has_mail = true;
+        self.core.compression.work.begin_mail();
         for _ in 0..MAILS {
             let core = &mut self.core;
             let Some(mail) = core.shared.mailboxes.take(core.id) else {
@@ -174,7 +173,8 @@ impl Reactor {
                 Mail::Drain(window) => self.drain = Some(Drain::begin(&mut self.core, window)),
                 Mail::Stop => self.is_stopped = true,
             }
-            if deliveries >= DELIVERIES {
+            // What has been compressed is as much work as those are.
+            if deliveries >= DELIVERIES || self.core.compression.work.has_compressed_enough() {
                 break;
             }
             if self.core.output.is_full() {
@@ -188,6 +188,17 @@ impl Reactor {
     pub(super) fn resume_waiting(&mut self) {
         for token in std::mem::take(&mut self.core.drained_outboxes) {
             self.resume(token, Pause::Outbox);
+        }
+        // Each of them once: whoever has had its share again, or finds that all is spent, waits on.
+        for _ in 0..self.core.breathless.len() {
+            if self.core.compression.work.has_inflated_enough() {
+                break;
+            }
+            let Some(token) = self.core.breathless.pop_front() else { break };
+            self.resume(token, Pause::Turn);
+            if self.core.output.is_full() {
+                self.core.flush();
+            }
         }
         let mut waiting = std::mem::take(&mut self.core.waiting).into_iter();
         while !self.core.shared.mailboxes.any_is_full()

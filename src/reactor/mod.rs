@@ -38,6 +38,7 @@ mod shared;
 mod slots;
 mod tls;
 mod wheel;
+mod work;
 
 use std::io;
 use std::sync::Arc;
@@ -139,6 +140,7 @@ impl Reactor {
         let timeout = self.timeout();
         self.core.driver.wait(timeout.map(Duration::from_micros))?;
         self.read_clock(timeout);
+        self.core.compression.work.begin_turn();
         self.resume_waiting();
         self.resume_handshakes();
         self.receive();
@@ -232,7 +234,8 @@ impl Reactor {
         }
         let (accepts, reads) = self.core.driver.left_over();
         self.core.carry_over_if(accepts, BudgetedPhase::Accept);
-        self.core.carry_over_if(reads, BudgetedPhase::Receive);
+        let has_held = !self.core.breathless.is_empty();
+        self.core.carry_over_if(reads || has_held, BudgetedPhase::Receive);
         self.check_accepting();
     }
 

@@ -12,6 +12,15 @@ use crate::proto::{Kind, Message, PING_FRAME, Peer, encode_into, frame_length};
 /// A connection's output of one turn is written ahead of the flush phase from here on, in bytes.
 const WRITE_EARLY: usize = 64 * 1024;
 
+/// Whose wish it is that a message be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It replies to the peer's own.
+    ByPeer,
+    /// Others have published it.
+    ByOthers,
+}
+
 impl Core {
     /// Queues a data message for one connection.
     #[inline]
@@ -25,7 +34,7 @@ impl Core {
     #[inline]
     pub fn queue_plain(&mut self, token: Token, kind: Kind, payload: &[u8]) {
         let length = frame_length(payload.len());
-        if let Some(has_backlog) = self.admit_data(token, length) {
+        if let Some(has_backlog) = self.admit_data(token, length, Asked::ByPeer) {
             self.enqueue(token, has_backlog, length, |out| encode_into(out, kind, payload));
         }
     }
@@ -58,7 +67,9 @@ impl Core {
     #[inline]
     pub fn queue_shared(&mut self, index: u32, number: u32, frame: &Frame) -> bool {
         let token = self.slots.token(index);
-        let Some(has_backlog) = self.admit_data(token, frame.len()) else { return false };
+        let Some(has_backlog) = self.admit_data(token, frame.len(), Asked::ByOthers) else {
+            return false;
+        };
         let Core { slots, output, now, shared, .. } = self;
         let Some(conn) = slots.get(token) else { return false };
         conn.data_queued(now.tick);
@@ -73,9 +84,10 @@ impl Core {
     }
 
     /// Whether a data frame of `length` bytes may be queued: None for no, else whether the outbox
-    /// holds unsent bytes that it must stand behind. An empty outbox takes one of any length.
+    /// holds unsent bytes that it must stand behind. An empty outbox takes one of any length, and
+    /// one that is no more than half full takes such a reply.
     #[inline]
-    pub fn admit_data(&mut self, token: Token, length: usize) -> Option<bool> {
+    pub fn admit_data(&mut self, token: Token, length: usize, asked: Asked) -> Option<bool> {
         let conn = self.slots.get(token)?;
         if !matches!(conn.phase(), Phase::Open | Phase::Handshake) {
             return None;
@@ -95,7 +107,12 @@ impl Core {
         self.flush_one(token);
         let conn = self.slots.get(token)?;
         let unsent = conn.active().map_or(0, |active| active.outbox.bytes());
-        if unsent == 0 || unsent + length <= self.limits.outbox {
+        let takes_any = match asked {
+            // What asked for it was let in, and nothing more is while so much is unsent.
+            Asked::ByPeer => unsent <= self.limits.outbox / 2,
+            Asked::ByOthers => unsent == 0,
+        };
+        if takes_any || unsent + length <= self.limits.outbox {
             return Some(unsent > 0);
         }
         self.overflow(token, length).then_some(true)

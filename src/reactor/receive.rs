@@ -49,6 +49,7 @@ impl Reactor {
 
     fn messages(&mut self, token: Token, bytes: &mut [u8]) {
         let mut input = Input::new(bytes);
+        self.core.compression.work.begin_share();
         loop {
             let core = &mut self.core;
             if !input.rest().is_empty()
@@ -181,7 +182,15 @@ impl Core {
                 return Some(Pause::Mailbox);
             }
         }
+        let work = &self.compression.work;
+        if work.share_is_spent() || (work.has_inflated_enough() && self.may_deflate(token)) {
+            return Some(Pause::Turn);
+        }
         self.rate_wait(token).map(|_| Pause::Rate)
+    }
+
+    fn may_deflate(&mut self, token: Token) -> bool {
+        self.slots.get(token).is_some_and(|conn| conn.deflation().is_on())
     }
 
     /// Microseconds until a message of this peer conforms to its rate and the total one.
@@ -234,11 +243,14 @@ impl Core {
     /// Stops reading from a peer.
     fn pause(&mut self, token: Token, why: Pause) {
         let cause = match why {
-            Pause::Rate => PauseCause::Rate,
-            Pause::Outbox => PauseCause::Outbox,
-            Pause::Mailbox => PauseCause::Mailbox,
+            Pause::Rate => Some(PauseCause::Rate),
+            Pause::Outbox => Some(PauseCause::Outbox),
+            Pause::Mailbox => Some(PauseCause::Mailbox),
+            Pause::Turn => None,
         };
-        if let Some(counter) = self.shard.reads_paused.get(cause.index()) {
+        if let Some(cause) = cause
+            && let Some(counter) = self.shard.reads_paused.get(cause.index())
+        {
             counter.increment();
         }
         let wait = if why == Pause::Rate { self.queue_for_rate(token) } else { 0 };
@@ -253,6 +265,7 @@ impl Core {
                 conn.resume_at(now.tick.plus(Ticks(ticks as u32)));
             }
             Pause::Mailbox => self.waiting.push(token),
+            Pause::Turn => self.breathless.push_back(token),
             // `after_sending` resumes it.
             Pause::Outbox => {}
         }

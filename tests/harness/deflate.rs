@@ -134,3 +134,15 @@ pub fn compressed(compress: &mut Compress, payload: &[u8]) -> Vec<u8> {
 pub fn bomb(n: usize) -> Vec<u8> {
     compressed(&mut Compress::new(Compression::best(), false), &vec![0; n])
 }
+
+/// Text of `length` bytes with something in it to be found again.
+pub fn prose(length: usize) -> String {
+    let words = "the quick brown fox jumps over the lazy dog and runs away from it again; ";
+    words.chars().cycle().take(length).collect()
+}
+
+/// Text that nothing in it repeats and that still has only six bits in each byte.
+pub fn letters(seed: u64, length: usize) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..length).map(|_| random.alphanumeric()).collect()
+}

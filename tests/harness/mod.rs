@@ -16,6 +16,7 @@
 
 mod admin;
 pub mod deflate;
+pub mod distance;
 mod embedded;
 pub mod frame;
 mod herd;

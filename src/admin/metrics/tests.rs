@@ -42,6 +42,7 @@ const NAMES: &[&str] = &[
     "ws_messages_compressed_total",
     "ws_messages_incompressible_total",
     "ws_messages_inflated_total",
+    "ws_messages_left_plain_total",
     "ws_messages_received_total",
     "ws_messages_sent_total",
     "ws_outbox_bytes",
