@@ -13,6 +13,10 @@ use super::session::End;
 /// Records without data that may come in a row: key updates, alerts that mean nothing, empty ones.
 pub(super) const BARREN_LIMIT: u8 = 32;
 
+/// From here on a connection is to be closed in good order: enough is left for what is queued, and for
+/// what may come to be sent until the peer is heard of again.
+pub(super) const TLS12_ENOUGH: u64 = TLS12_RECORDS / 16 * 15;
+
 /// New keys that a peer may have of its own, beside one for each [`BYTES_PER_UPDATE`] that it sends. A
 /// key update costs the server as much as some messages, and is none: who replaces keys in good faith
 /// does so after millions of records.
@@ -129,6 +133,13 @@ impl Traffic {
             }
         }
         Ok(())
+    }
+
+    /// True if the key that seals can't be replaced and will soon be used up.
+    pub fn is_nearly_exhausted(&self) -> bool {
+        self.version == Version::Tls12
+            && self.write.cipher().wears_out()
+            && self.write.sequence >= TLS12_ENOUGH
     }
 
     #[cfg(test)]

@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::proto::tls::record::{ALERT, DATA, FRAGMENT, HEADER, PAYLOAD};
 use crate::proto::tls::shaking::HANDSHAKE_LIMIT;
-use crate::proto::tls::traffic::{BARREN_LIMIT, BYTES_PER_UPDATE, TLS12_RECORDS, UPDATES};
+use crate::proto::tls::traffic::{
+    BARREN_LIMIT, BYTES_PER_UPDATE, TLS12_ENOUGH, TLS12_RECORDS, UPDATES,
+};
 
 /// What a client that asks for a new key ten times and is sent nothing meanwhile gets.
 #[test]
@@ -227,6 +229,11 @@ fn a_client_that_trusts_another_says_so_and_is_sent_nothing_back() {
 fn a_tls12_key_that_is_used_up_seals_no_more() {
     let [world, _] = one_of_each_version();
     let mut line = Line::open(&world, 65_536);
+    line.session.traffic().write.sequence = TLS12_ENOUGH - 1;
+    assert!(!line.session.is_nearly_exhausted());
+    line.session.seal([&b"x"[..]], &mut Vec::new()).unwrap();
+    assert!(line.session.is_nearly_exhausted(), "and there is room for the goodbye");
+    line.session.seal([&b"x"[..]], &mut Vec::new()).unwrap();
     line.session.traffic().write.sequence = TLS12_RECORDS;
     assert_eq!(line.session.seal([&b"x"[..]], &mut Vec::new()), Err(Failure::Exhausted));
 }
