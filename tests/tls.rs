@@ -56,7 +56,7 @@ fn keys_may_be_updated_at_any_time() {
     let certificate = Certificate::new();
     let server = certificate.serve(&[]);
     let mut peer = secure_client(&server, &certificate.clients(), "/echo");
-    for round in 0..50 {
+    for round in 0..30 {
         peer.secrecy().update_keys();
         peer.expect_echo(&format!("round {round}"));
     }

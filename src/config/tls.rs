@@ -30,6 +30,7 @@ pub(super) fn certificates(low: &Low, config: &mut Config, problems: &mut Vec<Pr
         match pair(certificate, key, &mut config.warnings) {
             Ok(pair) => {
                 config.warnings.extend(untimely(&pair, now()));
+                config.warnings.extend(nameless(&pair).filter(|_| !config.tls.is_empty()));
                 config.tls.push(pair);
             }
             Err(problem) => problems.push(problem),
@@ -95,6 +96,14 @@ pub(super) fn untimely(certificate: &Certificate, now: i64) -> Option<String> {
     let begin = validity.not_before;
     (now < begin.unix_seconds())
         .then(|| format!("{name}: {file} is not valid before {begin}; clients will refuse it"))
+}
+
+/// A warning if no client can ask for the certificate by a name: only the first is shown without.
+fn nameless(certificate: &Certificate) -> Option<String> {
+    let (name, file) = (spec(Key::TlsCertFile).name, quoted(certificate.file()));
+    certificate.names().is_empty().then(|| {
+        format!("{name}: {file} has no DNS name and is not the first; no client will be shown it")
+    })
 }
 
 /// The files of all pairs, as they are typed.

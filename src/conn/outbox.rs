@@ -163,10 +163,14 @@ impl Outbox {
         wire.push(bytes, messages, has_control, budget);
     }
 
-    /// True if nothing is sealed but what was queued at this tick, so that what is sealed behind it
-    /// does not look older than it is.
-    pub fn may_seal(&self, now: Tick) -> bool {
-        self.wire.as_ref().is_none_or(|wire| wire.since == now && wire.sent() == 0)
+    /// Bytes that may be sealed now where `most` may stand sealed; none behind what was queued before
+    /// this tick, since they would look as old.
+    pub fn room_to_seal(&self, now: Tick, most: usize) -> usize {
+        let is_new = |wire: &Wire| wire.since == now && wire.sent() == 0;
+        match &self.wire {
+            Some(wire) if !is_new(wire) => 0,
+            _ => most.saturating_sub(self.wire().len()),
+        }
     }
 
     /// Sealed bytes that are to be sent next.

@@ -32,7 +32,7 @@ pub enum CloseReason {
     WriteTimeout,
     /// The peer did not answer our close frame within the close timeout.
     CloseTimeout,
-    /// The connection reached its lifetime.
+    /// The connection reached its lifetime, or sealed as much under TLS 1.2 as its key may.
     LifetimeReached,
     /// The token that the connection was opened with has expired.
     TokenExpired,

@@ -117,12 +117,22 @@ mod tests {
     fn nothing_is_sealed_behind_what_is_older() {
         let budget = Budget::new(1 << 20);
         let mut outbox = Outbox::default();
-        assert!(outbox.may_seal(Tick(5)));
+        assert_eq!(outbox.room_to_seal(Tick(5), 100), 100);
         outbox.push_wire(b"tickets", 0, true, Tick(5), &budget);
-        assert!(outbox.may_seal(Tick(5)) && !outbox.may_seal(Tick(6)));
+        assert!(outbox.room_to_seal(Tick(5), 100) > 0 && outbox.room_to_seal(Tick(6), 100) == 0);
         outbox.taken(1, &budget);
-        assert!(!outbox.may_seal(Tick(5)));
+        assert!(outbox.room_to_seal(Tick(5), 100) == 0);
         outbox.taken(6, &budget);
-        assert!(outbox.may_seal(Tick(6)) && outbox.oldest().is_none());
+        assert!(outbox.room_to_seal(Tick(6), 100) == 100 && outbox.oldest().is_none());
+    }
+
+    #[test]
+    fn no_more_is_sealed_than_may_be_whatever_a_short_write_has_left() {
+        let budget = Budget::new(1 << 20);
+        let mut outbox = Outbox::default();
+        outbox.push_wire(&[0; 70], 0, false, Tick(5), &budget);
+        assert_eq!(outbox.room_to_seal(Tick(5), 100), 30);
+        outbox.push_wire(&[0; 40], 0, false, Tick(5), &budget);
+        assert_eq!(outbox.room_to_seal(Tick(5), 100), 0);
     }
 }

@@ -89,11 +89,12 @@ impl Core {
             let (mut messages, mut has_control) = (0, false);
             let sealed = outbox.wire().len();
             let since = outbox.oldest().unwrap_or(now.tick);
-            if sealed < outbox.bytes() && outbox.may_seal(now.tick) {
+            let burst = outbox.room_to_seal(now.tick, BURST);
+            if sealed < outbox.bytes() && burst > 0 {
                 has_control = !outbox.control_is_out();
                 let mut parts = Vec::new();
                 outbox.parts(&mut parts, room);
-                match tls.seal(token.index, parts.iter().map(|part| &**part), BURST) {
+                match tls.seal(token.index, parts.iter().map(|part| &**part), burst) {
                     Ok(bytes) => messages = outbox.sealed(bytes, budget),
                     Err(failure) => {
                         self.cannot_seal(token, &failure);

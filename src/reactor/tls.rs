@@ -192,6 +192,9 @@ impl Reactor {
         let core = &mut self.core;
         if let Some(end) = out.end {
             core.stream_ended(token, end);
+        } else if core.tls.at(token.index).is_some_and(|session| session.is_nearly_exhausted()) {
+            // Whoever is sent much is heard of now and then: its pongs, if nothing else.
+            core.close(token, CloseReason::LifetimeReached, None);
         }
         if core.slots.get(token).is_some_and(|conn| !conn.is_resting()) {
             core.account(token);

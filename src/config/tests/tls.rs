@@ -133,6 +133,20 @@ fn a_certificate_that_clients_will_refuse_is_warned_of_and_served() {
 }
 
 #[test]
+fn a_further_certificate_that_nobody_can_ask_for_is_warned_of() {
+    let (named, other) = (Pair::new("a.example"), Pair::new("b.example"));
+    let nameless = Pair::of(CertificateParams::new(["127.0.0.1".to_owned()]).expect("an address"));
+    let warnings = |first: &Pair, second: &Pair| {
+        flags([first.flags(), second.flags()].concat()).config().unwrap().warnings
+    };
+    let said = warnings(&named, &nameless);
+    let is_named = said.iter().any(|said| said.contains(nameless.certificate.path()));
+    assert!(said.len() == 1 && is_named && said[0].contains("no DNS name"), "{said:?}");
+    assert_eq!(warnings(&nameless, &named), [""; 0], "the first is for all who ask for no other");
+    assert_eq!(warnings(&named, &other), [""; 0]);
+}
+
+#[test]
 fn a_reload_tells_of_other_files_and_of_other_content() {
     let (a, b) = (Pair::new("a.example"), Pair::new("b.example"));
     let (before, other) = (a.config(), b.config());

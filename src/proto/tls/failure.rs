@@ -24,6 +24,9 @@ pub enum Failure {
     /// More records without data in a row than any honest peer sends.
     #[error("too many records without data")]
     Barren,
+    /// More new keys than any honest peer asks for.
+    #[error("too many key updates")]
+    TooManyUpdates,
     /// The handshake takes more bytes than any honest peer's.
     #[error("the handshake is too long")]
     HandshakeTooLong,
@@ -70,9 +73,10 @@ impl Failure {
         let number = match self {
             Failure::BadRecordMac => alert::BAD_RECORD_MAC,
             Failure::RecordOverflow => alert::RECORD_OVERFLOW,
-            Failure::UnexpectedMessage | Failure::Barren | Failure::NotTls => {
-                alert::UNEXPECTED_MESSAGE
-            }
+            Failure::UnexpectedMessage
+            | Failure::Barren
+            | Failure::TooManyUpdates
+            | Failure::NotTls => alert::UNEXPECTED_MESSAGE,
             Failure::Malformed | Failure::HandshakeTooLong => alert::DECODE_ERROR,
             Failure::Handshake(_) => alert::HANDSHAKE_FAILURE,
             Failure::Exhausted | Failure::Internal(_) => alert::INTERNAL_ERROR,

@@ -59,7 +59,7 @@ pub(super) struct Secret {
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        self.bytes.zeroize();
+        self.wipe();
     }
 }
 
@@ -67,12 +67,34 @@ impl Secret {
     /// None.
     pub const NONE: Secret = Secret { bytes: [0; SECRET_LIMIT], length: 0 };
 
-    /// These bytes; `None` if no hash is that long.
-    pub fn new(bytes: &[u8]) -> Option<Self> {
-        let mut secret = Secret::NONE;
-        secret.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
-        secret.length = u8::try_from(bytes.len()).ok()?;
-        Some(secret)
+    /// Becomes these bytes, or none if no hash is that long.
+    pub fn set(&mut self, bytes: &[u8]) {
+        self.wipe();
+        if let (Some(place), Ok(length)) =
+            (self.bytes.get_mut(..bytes.len()), u8::try_from(bytes.len()))
+        {
+            place.copy_from_slice(bytes);
+            self.length = length;
+        }
+    }
+
+    /// Gives what it has, if anything, and keeps nothing of it: a plain move would leave the bytes
+    /// where they were.
+    pub fn give(&mut self, to: &mut Secret) {
+        if self.length > 0 {
+            to.set(self.bytes.get(..usize::from(self.length)).unwrap_or_default());
+            self.wipe();
+        }
+    }
+
+    /// True if there is none.
+    pub fn is_none(&self) -> bool {
+        self.length == 0
+    }
+
+    fn wipe(&mut self) {
+        self.bytes.zeroize();
+        self.length = 0;
     }
 
     fn prk(&self) -> Option<hkdf::Prk> {
@@ -196,5 +218,23 @@ impl Half {
         self.secret = next;
         self.sequence = 0;
         is_made.ok_or(none)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_is_given_leaves_nothing_where_it_was() {
+        let (mut from, mut to) = (Secret::NONE, Secret::NONE);
+        from.set(&[7; 32]);
+        from.give(&mut to);
+        assert!(from.is_none() && from.bytes == [0; SECRET_LIMIT]);
+        assert_eq!((&to.bytes[..32], to.length), (&[7; 32][..], 32));
+        from.give(&mut to);
+        assert!(!to.is_none(), "nothing takes the place of nothing");
+        to.set(&[7; SECRET_LIMIT + 1]);
+        assert!(to.is_none() && to.bytes == [0; SECRET_LIMIT]);
     }
 }

@@ -14,14 +14,18 @@ use rustls::{KeyLog, ServerConfig};
 use super::keys::Secret;
 
 /// The first traffic secrets of one handshake.
-#[derive(Default)]
 pub(super) struct Pair {
-    pub client: Option<Secret>,
-    pub server: Option<Secret>,
+    pub client: Secret,
+    pub server: Secret,
+}
+
+impl Pair {
+    /// None of either.
+    pub const NONE: Pair = Pair { client: Secret::NONE, server: Secret::NONE };
 }
 
 thread_local! {
-    static HEARD: RefCell<Pair> = RefCell::default();
+    static HEARD: RefCell<Pair> = const { RefCell::new(Pair::NONE) };
 }
 
 /// Makes a configuration one that sessions can be had with.
@@ -30,10 +34,13 @@ pub fn prepare(config: &mut ServerConfig) {
     config.key_log = Arc::new(Ear);
 }
 
-/// Takes what rustls has told on this thread since the last call. To be called before another
+/// Gives what rustls has told on this thread since the last call. To be called before another
 /// connection's bytes are given to it.
-pub(super) fn take() -> Pair {
-    HEARD.take()
+pub(super) fn give(to: &mut Pair) {
+    HEARD.with_borrow_mut(|heard| {
+        heard.client.give(&mut to.client);
+        heard.server.give(&mut to.server);
+    });
 }
 
 #[derive(Debug)]
@@ -43,8 +50,8 @@ struct Ear;
 impl KeyLog for Ear {
     fn log(&self, label: &str, _: &[u8], secret: &[u8]) {
         HEARD.with_borrow_mut(|heard| match label {
-            "CLIENT_TRAFFIC_SECRET_0" => heard.client = Secret::new(secret),
-            "SERVER_TRAFFIC_SECRET_0" => heard.server = Secret::new(secret),
+            "CLIENT_TRAFFIC_SECRET_0" => heard.client.set(secret),
+            "SERVER_TRAFFIC_SECRET_0" => heard.server.set(secret),
             _ => {}
         });
     }

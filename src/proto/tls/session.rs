@@ -94,6 +94,11 @@ impl Session {
         self.0 = Stage::Over { was_open };
     }
 
+    /// True if it is time to close, since soon nothing more can be sealed.
+    pub fn is_nearly_exhausted(&self) -> bool {
+        matches!(&self.0, Stage::Open(traffic) if traffic.is_nearly_exhausted())
+    }
+
     /// True once data has been sealed.
     pub fn has_spoken(&self) -> bool {
         matches!(&self.0, Stage::Open(traffic) if traffic.has_spoken)

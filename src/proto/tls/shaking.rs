@@ -78,7 +78,7 @@ pub(super) enum Step {
 impl Shaking {
     pub fn new(config: Arc<ServerConfig>) -> Result<Self, Failure> {
         let connection = UnbufferedServerConnection::new(config).map_err(Failure::Handshake)?;
-        Ok(Shaking { connection, seen: 0, fed: 0, secrets: Pair::default() })
+        Ok(Shaking { connection, seen: 0, fed: 0, secrets: Pair::NONE })
     }
 
     /// Where the next record begins in the caller's buffer.
@@ -102,10 +102,8 @@ impl Shaking {
         // A peer must not be able to end a reactor, whatever slip it finds in code that parses what
         // it has sent before it has shown any key.
         let driven = catch_unwind(AssertUnwindSafe(|| self.drive(bytes, wire)));
-        let heard = secrets::take();
+        secrets::give(&mut self.secrets);
         let (discarded, waits) = driven.map_err(|_| Failure::Internal("rustls panicked"))?;
-        self.secrets.client = heard.client.or(self.secrets.client.take());
-        self.secrets.server = heard.server.or(self.secrets.server.take());
         match waits {
             Ok(true) => {
                 buffer.drain(..discarded.min(buffer.len()));
@@ -182,7 +180,7 @@ impl Shaking {
     }
 
     /// Takes over from rustls.
-    fn finish(self) -> Result<(Traffic, Handshake), Failure> {
+    fn finish(mut self: Box<Self>) -> Result<(Traffic, Handshake), Failure> {
         let is_resumed = self.connection.handshake_kind() == Some(HandshakeKind::Resumed);
         let version = match self.connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => Version::Tls13,
@@ -195,11 +193,14 @@ impl Shaking {
             (Version::Tls12, true) => Handshake::Resumed12,
             (Version::Tls13, true) => Handshake::Resumed13,
         };
-        let (client, server) = match (version, self.secrets.client, self.secrets.server) {
-            (Version::Tls12, ..) => (Secret::NONE, Secret::NONE),
-            (Version::Tls13, Some(client), Some(server)) => (client, server),
-            _ => return Err(Failure::Internal("a configuration that keeps its secrets")),
-        };
+        let (mut client, mut server) = (Secret::NONE, Secret::NONE);
+        if version == Version::Tls13 {
+            self.secrets.client.give(&mut client);
+            self.secrets.server.give(&mut server);
+            if client.is_none() || server.is_none() {
+                return Err(Failure::Internal("a configuration that keeps its secrets"));
+            }
+        }
         let (keys, _) =
             self.connection.dangerous_into_kernel_connection().map_err(Failure::Handshake)?;
         let traffic =

@@ -13,12 +13,27 @@ use super::session::End;
 /// Records without data that may come in a row: key updates, alerts that mean nothing, empty ones.
 pub(super) const BARREN_LIMIT: u8 = 32;
 
+/// From here on a connection is to be closed in good order: enough is left for what is queued, and for
+/// what may come to be sent until the peer is heard of again.
+pub(super) const TLS12_ENOUGH: u64 = TLS12_RECORDS / 16 * 15;
+
+/// New keys that a peer may have of its own, beside one for each [`BYTES_PER_UPDATE`] that it sends. A
+/// key update costs the server as much as some messages, and is none: who replaces keys in good faith
+/// does so after millions of records.
+pub(super) const UPDATES: u32 = 32;
+
+/// Bytes of data that allow one key more.
+pub(super) const BYTES_PER_UPDATE: u32 = 1 << 20;
+
 /// An AES-GCM key is replaced before it has sealed so many records. RFC 8446 section 5.5 gives 24.5
 /// million full ones; this leaves the same margin as others do.
 pub(super) const RECORDS_PER_KEY: u64 = 1 << 23;
 
 /// What can't be replaced, under TLS 1.2, may seal so many; a connection that has is closed.
 pub(super) const TLS12_RECORDS: u64 = 1 << 24;
+
+/// What is allowed from the beginning, and never exceeded.
+const ALLOWANCE: u32 = UPDATES * BYTES_PER_UPDATE;
 
 /// A message that says that the sender's next record has a new key, without the byte that asks for
 /// the same (RFC 8446 section 4.6.3).
@@ -31,6 +46,8 @@ pub(super) struct Traffic {
     version: Version,
     /// Records without data that came in a row.
     barren: u8,
+    /// What a peer may still spend on new keys, in bytes of data.
+    allowance: u32,
     /// The peer asks for a new key of ours; it gets it before the next record.
     owes_update: bool,
     /// Data has been sealed.
@@ -48,7 +65,16 @@ pub(super) struct Run {
 
 impl Traffic {
     pub fn new(version: Version, read: Half, write: Half) -> Self {
-        Traffic { read, write, version, barren: 0, owes_update: false, has_spoken: false }
+        let allowance = ALLOWANCE;
+        Traffic {
+            read,
+            write,
+            version,
+            barren: 0,
+            allowance,
+            owes_update: false,
+            has_spoken: false,
+        }
     }
 
     /// Opens the whole records in `bytes` and moves their data to the front.
@@ -71,6 +97,8 @@ impl Traffic {
             if kind == DATA && length > 0 {
                 run.plain = run.plain.saturating_add(length);
                 self.barren = 0;
+                let length = u32::try_from(length).unwrap_or(u32::MAX);
+                self.allowance = self.allowance.saturating_add(length).min(ALLOWANCE);
                 continue;
             }
             self.barren = self.barren.saturating_add(1);
@@ -95,6 +123,8 @@ impl Traffic {
                 // It must end its record, since the next one has another key, and is too short to
                 // come in pieces.
                 (HANDSHAKE, &[24, 0, 0, 1, asks @ (0 | 1)]) => {
+                    let left = self.allowance.checked_sub(BYTES_PER_UPDATE);
+                    self.allowance = left.ok_or(Failure::TooManyUpdates)?;
                     opener.update()?;
                     self.owes_update |= asks == 1;
                 }
@@ -103,6 +133,13 @@ impl Traffic {
             }
         }
         Ok(())
+    }
+
+    /// True if the key that seals can't be replaced and will soon be used up.
+    pub fn is_nearly_exhausted(&self) -> bool {
+        self.version == Version::Tls12
+            && self.write.cipher().wears_out()
+            && self.write.sequence >= TLS12_ENOUGH
     }
 
     #[cfg(test)]

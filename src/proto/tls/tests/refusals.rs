@@ -9,24 +9,43 @@ use proptest::prelude::*;
 use super::*;
 use crate::proto::tls::record::{ALERT, DATA, FRAGMENT, HEADER, PAYLOAD};
 use crate::proto::tls::shaking::HANDSHAKE_LIMIT;
-use crate::proto::tls::traffic::{BARREN_LIMIT, TLS12_RECORDS};
+use crate::proto::tls::traffic::{
+    BARREN_LIMIT, BYTES_PER_UPDATE, TLS12_ENOUGH, TLS12_RECORDS, UPDATES,
+};
 
 /// What a client that asks for a new key ten times and is sent nothing meanwhile gets.
 #[test]
 fn requests_for_new_keys_without_data_are_bounded() {
     let [_, world] = one_of_each_version();
     let mut line = Line::open(&world, 65_536);
-    for _ in 0..BARREN_LIMIT {
-        line.client.refresh_traffic_keys().unwrap();
-        line.pump();
-    }
-    assert_eq!(line.say(b"x"), b"x");
     for _ in 0..=BARREN_LIMIT {
         assert_eq!(line.end, None);
         line.client.refresh_traffic_keys().unwrap();
         line.pump();
     }
     assert_eq!(*line.failure(), Failure::Barren);
+}
+
+/// A byte between two of them would make each of them cost the server what a message is not.
+#[test]
+fn new_keys_are_had_for_data_and_not_for_records() {
+    let [_, world] = one_of_each_version();
+    let mut line = Line::open(&world, 65_536);
+    let update = |line: &mut Line| {
+        line.client.refresh_traffic_keys().unwrap();
+        line.say(b"x")
+    };
+    for _ in 0..UPDATES {
+        assert_eq!(update(&mut line), b"x");
+    }
+    // A MiB, of which the bytes behind the keys were a part, allows one more.
+    let rest = noise(BYTES_PER_UPDATE as usize - UPDATES as usize);
+    for part in rest.chunks(FRAGMENT) {
+        line.say(part);
+    }
+    assert_eq!(update(&mut line), b"x");
+    update(&mut line);
+    assert_eq!(*line.failure(), Failure::TooManyUpdates);
 }
 
 #[test]
@@ -130,7 +149,8 @@ fn a_handshake_is_bounded() {
         sent += record.len();
         assert!(line.held.len() <= HANDSHAKE_LIMIT + FRAGMENT);
     }
-    assert!(matches!(line.end, Some(End::Failed(_))), "{:?}", line.end);
+    // The message is not whole then: it is the limit that ends it.
+    assert_eq!(*line.failure(), Failure::HandshakeTooLong);
     assert!(sent <= HANDSHAKE_LIMIT + 2 * FRAGMENT, "{sent}");
     assert!(line.held.capacity() == 0);
 }
@@ -209,6 +229,11 @@ fn a_client_that_trusts_another_says_so_and_is_sent_nothing_back() {
 fn a_tls12_key_that_is_used_up_seals_no_more() {
     let [world, _] = one_of_each_version();
     let mut line = Line::open(&world, 65_536);
+    line.session.traffic().write.sequence = TLS12_ENOUGH - 1;
+    assert!(!line.session.is_nearly_exhausted());
+    line.session.seal([&b"x"[..]], &mut Vec::new()).unwrap();
+    assert!(line.session.is_nearly_exhausted(), "and there is room for the goodbye");
+    line.session.seal([&b"x"[..]], &mut Vec::new()).unwrap();
     line.session.traffic().write.sequence = TLS12_RECORDS;
     assert_eq!(line.session.seal([&b"x"[..]], &mut Vec::new()), Err(Failure::Exhausted));
 }

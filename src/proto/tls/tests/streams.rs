@@ -62,11 +62,11 @@ fn data_may_come_with_the_last_of_the_handshake_and_with_the_end() {
 }
 
 #[test]
-fn keys_are_updated_as_often_as_either_end_likes() {
+fn keys_are_updated_whichever_end_likes() {
     let [_, world] = one_of_each_version();
     for pieces in [1, 65_536] {
         let mut line = Line::open(&world, pieces);
-        for round in 0..100 {
+        for round in 0..30 {
             line.client.refresh_traffic_keys().unwrap();
             let data = noise(round);
             assert_eq!(line.say(&data), data);
