@@ -133,3 +133,27 @@ fn a_large_broadcast_to_dedicated_receivers_is_bounded_in_work_and_memory() {
     crowd[0].send(frame::TEXT, prose(600).as_bytes());
     assert!(crowd.iter_mut().all(|client| client.receive().2 == prose(600).as_bytes()));
 }
+
+/// Nor does its echo, in the turn's output.
+#[test]
+fn a_large_message_leaves_no_room_as_large_behind_where_it_was_compressed_and_inflated() {
+    let server = start("shared", &["--ping-interval", "off"]);
+    let mut client = DeflateClient::open(&server, "/echo", "permessage-deflate");
+    let heap = |server: &Server| {
+        let metrics = server.metrics();
+        metrics.sum("process_heap_used_bytes") + metrics.sum("process_heap_mapped_bytes")
+    };
+    client.send(frame::TEXT, prose(600).as_bytes());
+    client.receive();
+    let before = heap(&server);
+    let text = letters(1, MIB);
+    client.send(frame::TEXT, text.as_bytes());
+    assert!(client.receive().2 == text.as_bytes());
+    // Room is given up by halves, after so many turns that need little of it.
+    for _ in 0..64 * 5 {
+        client.raw.send(&frame::text("small"));
+        assert_eq!(client.receive().2, b"small");
+    }
+    let kept = heap(&server) - before;
+    assert!(kept < 256.0 * 1024.0, "{kept} bytes");
+}

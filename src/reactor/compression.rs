@@ -135,7 +135,6 @@ impl Compression {
             compressor.forget();
             compressor
         };
-        trim(&mut self.small);
         match compressor.compress(payload, &mut self.small) {
             Some(length) => {
                 counts.compressed.increment();
@@ -145,6 +144,7 @@ impl Compression {
             }
             None => {
                 counts.incompressible.increment();
+                trim(&mut self.small);
                 None
             }
         }
@@ -305,11 +305,12 @@ impl Core {
 
     /// Queues what has just been compressed.
     fn queue_small(&mut self, token: Token, kind: Kind, length: usize, has_backlog: bool) {
-        let small = std::mem::take(&mut self.compression.small);
+        let mut small = std::mem::take(&mut self.compression.small);
         let payload = small.get(..length).unwrap_or_default();
         self.enqueue(token, has_backlog, frame_length(length), |out| {
             encode_deflated_into(out, kind, payload);
         });
+        trim(&mut small);
         self.compression.small = small;
     }
 
@@ -380,6 +381,7 @@ impl Core {
         let Some(small) = small else { return Form::Plain };
         let mut bytes = Vec::with_capacity(frame_length(small.len()));
         encode_deflated_into(&mut bytes, kind, small);
+        trim(&mut self.compression.small);
         let frame = Frame::shared(bytes.into());
         Form::Small(self.output.share(frame.clone()), frame)
     }
@@ -407,6 +409,7 @@ impl Core {
             let small = compression.small.get(..length)?;
             let mut bytes = Vec::with_capacity(frame_length(length));
             encode_deflated_into(&mut bytes, kind, small);
+            trim(&mut compression.small);
             Some(Frame::own(Bytes::from(bytes)))
         })
     }
