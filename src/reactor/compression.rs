@@ -273,14 +273,15 @@ impl Core {
                 }
             };
         }
+        // Asked before, so that nothing is compressed only to be refused.
+        let plain = frame_length(payload.len());
+        let Some(has_backlog) = self.admit_data(token, plain, Asked::ByPeer) else { return true };
         let counts = &self.shard.deflations;
         let Some(length) = self.compression.compress_one(token.index, deflation, payload, counts)
         else {
             return false;
         };
-        if let Some(has_backlog) = self.admit_data(token, frame_length(length), Asked::ByPeer) {
-            self.queue_small(token, kind, length, has_backlog);
-        }
+        self.queue_small(token, kind, length, has_backlog);
         true
     }
 
