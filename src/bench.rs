@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::config;
 use crate::handler::{Handler, factory};
 use crate::io::{Driver, EpollDriver};
-use crate::proto::deflate::{Compressor, Inflater};
+use crate::proto::deflate::{Compressor, Deflation, Inflater};
 use crate::proto::{self, Incoming, Input, Kind, Partial, Tools, Violation};
 use crate::reactor::shard::Shard;
 use crate::reactor::{Mailboxes, Reactor, RouteInfo, Setup, Shared};
@@ -93,6 +93,12 @@ impl Streams {
         }
         let length = self.inflater.inflate(kind, payload, limit, &mut self.large)?;
         Ok(self.large.get(..length).unwrap_or_default())
+    }
+
+    /// Bytes that a connection with a compressor of this window and an inflater is charged with.
+    #[must_use]
+    pub fn charged(window: u8) -> usize {
+        Deflation::new(window, true, true).memory()
     }
 
     /// Bytes that it has room for in what it inflates to.

@@ -106,7 +106,7 @@ fn lists_full_of_anything_are_only_headers() {
     server.assert_sound();
 }
 
-/// There is no compression yet, so there is nothing that could blow up.
+/// Compression is off unless it is asked for, so there is nothing that could blow up.
 #[test]
 fn no_offer_of_compression_is_taken_up_unasked() {
     let server = Server::start(&[]);

@@ -4,7 +4,7 @@
 mod harness;
 
 use harness::deflate::{DeflateClient, OFFER, RSV1, bomb, letters, prose};
-use harness::{Event, PATIENCE, Server, frame};
+use harness::{Event, PATIENCE, Server, frame, request};
 
 const MIB: usize = 1 << 20;
 
@@ -132,4 +132,71 @@ fn a_large_broadcast_to_dedicated_receivers_is_bounded_in_work_and_memory() {
     // And those who were left plain go on as before.
     crowd[0].send(frame::TEXT, prose(600).as_bytes());
     assert!(crowd.iter_mut().all(|client| client.receive().2 == prose(600).as_bytes()));
+}
+
+/// Nor does its echo, in the turn's output.
+#[test]
+fn a_large_message_leaves_no_room_as_large_behind_where_it_was_compressed_and_inflated() {
+    let server = start("shared", &["--ping-interval", "off"]);
+    let mut client = DeflateClient::open(&server, "/echo", "permessage-deflate");
+    let heap = |server: &Server| {
+        let metrics = server.metrics();
+        metrics.sum("process_heap_used_bytes") + metrics.sum("process_heap_mapped_bytes")
+    };
+    client.send(frame::TEXT, prose(600).as_bytes());
+    client.receive();
+    let before = heap(&server);
+    let text = letters(1, MIB);
+    client.send(frame::TEXT, text.as_bytes());
+    assert!(client.receive().2 == text.as_bytes());
+    // Room is given up by halves, after so many turns that need little of it.
+    for _ in 0..64 * 5 {
+        client.raw.send(&frame::text("small"));
+        assert_eq!(client.receive().2, b"small");
+    }
+    let kept = heap(&server) - before;
+    assert!(kept < 256.0 * 1024.0, "{kept} bytes");
+}
+
+#[test]
+fn what_finds_no_room_is_not_compressed_first() {
+    use pulsewheel::config::{CompressionMode, SlowConsumer};
+    use pulsewheel::{Connection, Handler, Message, Opening, Reject};
+    const COUNT: usize = 600;
+    struct Flood(String);
+    impl Handler for Flood {
+        type State = ();
+        fn on_open(&self, _: &mut Connection<'_>, _: &Opening<'_>) -> Result<(), Reject> {
+            Ok(())
+        }
+        fn on_message(&self, c: &mut Connection<'_>, _: &mut (), _: Message<'_>) {
+            (0..COUNT).for_each(|_| c.send_text(&self.0));
+        }
+    }
+    let mut config = harness::Embedded::config();
+    config.compression.mode = CompressionMode::Shared;
+    config.limits.slow_consumer = SlowConsumer::DropNewest;
+    let server = pulsewheel::Server::builder().config(config);
+    let server = harness::Embedded::run(server.route("/flood", Flood(letters(1, 60_000))));
+    let mut client = server.connect();
+    let offer = format!("Sec-WebSocket-Extensions: {OFFER}");
+    client.send(request("/flood", &[&offer]).as_bytes());
+    assert_eq!(client.response().status, 101);
+    client.send(&frame::text("go"));
+    // What is beyond the turn's work is left plain.
+    let looked_at = |m: &harness::Metrics| {
+        m.sum("ws_messages_compressed_total") + m.sum("ws_messages_left_plain_total")
+    };
+    let dropped = |m: &harness::Metrics| m.sum("ws_outbox_frames_dropped_total");
+    harness::wait_until("the flood", || {
+        let metrics = server.metrics();
+        looked_at(&metrics) + dropped(&metrics) >= COUNT as f64
+    });
+    // So that there is a turn that ends after all of it.
+    let turns = server.metrics().sum("ws_turns_total");
+    client.send(&frame::frame(frame::PING, b""));
+    harness::wait_until("its end", || server.metrics().sum("ws_turns_total") > turns);
+    let metrics = server.metrics();
+    assert!(dropped(&metrics) > 0.0);
+    assert_eq!(looked_at(&metrics) + dropped(&metrics), COUNT as f64);
 }

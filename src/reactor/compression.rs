@@ -135,7 +135,6 @@ impl Compression {
             compressor.forget();
             compressor
         };
-        trim(&mut self.small);
         match compressor.compress(payload, &mut self.small) {
             Some(length) => {
                 counts.compressed.increment();
@@ -145,6 +144,7 @@ impl Compression {
             }
             None => {
                 counts.incompressible.increment();
+                trim(&mut self.small);
                 None
             }
         }
@@ -273,14 +273,15 @@ impl Core {
                 }
             };
         }
+        // Asked before, so that nothing is compressed only to be refused.
+        let plain = frame_length(payload.len());
+        let Some(has_backlog) = self.admit_data(token, plain, Asked::ByPeer) else { return true };
         let counts = &self.shard.deflations;
         let Some(length) = self.compression.compress_one(token.index, deflation, payload, counts)
         else {
             return false;
         };
-        if let Some(has_backlog) = self.admit_data(token, frame_length(length), Asked::ByPeer) {
-            self.queue_small(token, kind, length, has_backlog);
-        }
+        self.queue_small(token, kind, length, has_backlog);
         true
     }
 
@@ -305,11 +306,12 @@ impl Core {
 
     /// Queues what has just been compressed.
     fn queue_small(&mut self, token: Token, kind: Kind, length: usize, has_backlog: bool) {
-        let small = std::mem::take(&mut self.compression.small);
+        let mut small = std::mem::take(&mut self.compression.small);
         let payload = small.get(..length).unwrap_or_default();
         self.enqueue(token, has_backlog, frame_length(length), |out| {
             encode_deflated_into(out, kind, payload);
         });
+        trim(&mut small);
         self.compression.small = small;
     }
 
@@ -380,6 +382,7 @@ impl Core {
         let Some(small) = small else { return Form::Plain };
         let mut bytes = Vec::with_capacity(frame_length(small.len()));
         encode_deflated_into(&mut bytes, kind, small);
+        trim(&mut self.compression.small);
         let frame = Frame::shared(bytes.into());
         Form::Small(self.output.share(frame.clone()), frame)
     }
@@ -407,6 +410,7 @@ impl Core {
             let small = compression.small.get(..length)?;
             let mut bytes = Vec::with_capacity(frame_length(length));
             encode_deflated_into(&mut bytes, kind, small);
+            trim(&mut compression.small);
             Some(Frame::own(Bytes::from(bytes)))
         })
     }

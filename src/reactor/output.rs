@@ -274,7 +274,7 @@ impl Output {
     /// Forgets all: everything was written or kept.
     pub fn clear(&mut self) {
         let is_calm = self.arena.len() < self.arena.capacity() / 4
-            && self.touched.len() < self.touched.capacity() / 4;
+            && self.touched.len() < self.touched.capacity().max(SEGMENTS_KEPT) / 4;
         self.calm = if is_calm { self.calm + 1 } else { 0 };
         self.touched.clear();
         self.segments.clear();

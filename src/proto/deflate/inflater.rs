@@ -7,8 +7,8 @@ use super::super::{Kind, Violation};
 use super::{LARGEST_WINDOW, TAIL};
 
 /// Bytes that an inflater takes at most: zlib-rs has the largest window whatever is agreed on, and
-/// tables; and the rest of a page.
-pub(crate) const INFLATER_MEMORY: usize = 32 * 1024 + 10 * 1024 + 4096;
+/// tables and trees of some 14.5 KiB; and the rest of a page.
+pub(crate) const INFLATER_MEMORY: usize = 32 * 1024 + 15 * 1024 + 4096;
 
 /// Output grows by this much at first, in bytes; then it doubles.
 const FIRST: usize = 16 * 1024;
