@@ -92,3 +92,27 @@ fn each_kind_of_zombie_is_noticed_in_time_and_the_healthy_do_not_suffer() {
     eprintln!("healthy connections: p99 {p99} us");
     assert!(p99 < 50_000.0, "{p99}");
 }
+
+#[test]
+fn a_herd_of_ten_thousand_is_back_at_the_pace_and_those_who_stayed_do_not_notice() {
+    let server = serve(&["--connect-rate", "2000/s"]);
+    let (herd, steady) = std::thread::scope(|scope| {
+        let steady =
+            scope.spawn(|| server.report("rate", "-c 200 --rate 1000 --warmup 2s --duration 20s"));
+        let flags = "-c 10000 --connect-rate 1500 --warmup 0 --duration 20s --heed-retry-after \
+                     --backoff 100ms --backoff-max 1s";
+        let herd = server.report("herd", flags);
+        (herd, steady.join().expect("it reports"))
+    });
+    let told = &herd["herd"];
+    assert_eq!((&told["dropped"], &told["back"]), (&Value::from(10_000), &Value::from(10_000)));
+    // Nobody is turned away but by an answer.
+    assert_eq!(told["failed_attempts"], told["refused_attempts"], "{told}");
+    assert!(told["refused_attempts"].as_u64() >= Some(5_000), "{told}");
+    let seconds = told["max_seconds"].as_f64().expect("a time");
+    let p99 = steady["latency_us"]["p99"].as_f64().expect("a latency");
+    eprintln!("all back after {seconds:.2} s; {told}; those who stayed: p99 {p99} us");
+    assert!(seconds < 8.0, "{told}");
+    assert_eq!(steady["errors"]["total"], 0, "{steady}");
+    assert!(p99 < 50_000.0, "{p99}");
+}

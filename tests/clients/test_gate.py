@@ -301,4 +301,4 @@ class Proxies(Gate):
                 await self.assert_in(server, **through(server, other, "127.0.0.2"))
                 # A stranger's header is no HTTP, and without one it is a client like any.
                 await self.assert_refused(400, server, **through(server, version_1, "127.0.0.3"))
-                await self.assert_in(server, **through(server, b"", "127.0.0.3"))
+                await self.assert_in(server, **through(server, b"", "127.0.0.4"))
