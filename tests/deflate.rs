@@ -181,7 +181,7 @@ fn bad_data_and_bad_text_are_closed_with_1007_and_counted_apart() {
 
 #[test]
 fn a_broadcast_is_compressed_once_for_each_set_of_parameters() {
-    let server = start("shared", &[]);
+    let server = Server::start(&["--compression", "shared", "--reactors", "3"]);
     let narrow = "permessage-deflate; server_max_window_bits=10";
     let mut crowd: Vec<_> = [OFFER; 20]
         .into_iter()

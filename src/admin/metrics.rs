@@ -292,7 +292,7 @@ const DEFLATIONS: [(&str, &str, Count); 6] = [
     ),
     (
         "ws_messages_compressed",
-        "Messages compressed to be sent; a broadcast once for each set of parameters and reactor.",
+        "Messages compressed to be sent; a broadcast once for each set of parameters.",
         |s| &s.deflations.compressed,
     ),
     (

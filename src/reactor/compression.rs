@@ -6,11 +6,14 @@
 //! with this turn, and what stands behind a backlog only when its place in it comes: until then a
 //! slow-consumer policy may drop it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::Reactor;
 use super::core::Core;
 use super::deflations::Deflations;
+use super::mailbox::Fanout;
 use super::outlet::Asked;
 use super::output::Output;
 use super::receive::reason_for;
@@ -56,6 +59,7 @@ struct Context {
 /// A broadcast in the forms in which it leaves: as it is, under its number in the turn's output, and
 /// compressed for each window.
 pub(super) struct Forms {
+    fanout: Arc<Fanout>,
     plain: (u32, Frame),
     small: [Form; WINDOWS],
 }
@@ -317,16 +321,17 @@ impl Core {
 
     /// The forms of a broadcast that this turn's output has under `number`, if anybody may want it
     /// compressed.
-    pub fn forms(&self, frame: &Frame, number: u32) -> Option<Forms> {
+    pub fn forms(&self, fanout: &Arc<Fanout>, number: u32) -> Option<Forms> {
         if !self.compression.is_on() {
             return None;
         }
-        let (_, payload) = message_in(frame.bytes())?;
+        let (_, payload) = message_in(fanout.frame.bytes())?;
         if payload.len() < self.compression.settings.min_size {
             return None;
         }
         let small = [const { Form::Unknown }; WINDOWS];
-        Some(Forms { plain: (number, frame.clone()), small })
+        let plain = (number, fanout.frame.clone());
+        Some(Forms { fanout: Arc::clone(fanout), plain, small })
     }
 
     /// Queues a broadcast for all of these connections in the forms in which they want it; for how
@@ -366,7 +371,7 @@ impl Core {
         }
         let Some(form) = forms.small.get_mut(place_of(deflation.window())) else { return false };
         if matches!(form, Form::Unknown) {
-            *form = self.form(index, deflation, kind, payload);
+            *form = self.form(index, deflation, kind, payload, &forms.fanout);
         }
         match form {
             Form::Small(number, frame) => self.queue_shared(index, *number, frame),
@@ -374,17 +379,26 @@ impl Core {
         }
     }
 
-    /// Compresses a broadcast, once for all that agreed on the same.
-    fn form(&mut self, index: u32, deflation: Deflation, kind: Kind, payload: &[u8]) -> Form {
-        let counts = &self.shard.deflations;
-        let length = self.compression.compress(index, deflation, payload, counts);
-        let small = length.and_then(|length| self.compression.small.get(..length));
-        let Some(small) = small else { return Form::Plain };
-        let mut bytes = Vec::with_capacity(frame_length(small.len()));
-        encode_deflated_into(&mut bytes, kind, small);
-        trim(&mut self.compression.small);
-        let frame = Frame::shared(bytes.into());
-        Form::Small(self.output.share(frame.clone()), frame)
+    /// A broadcast compressed, which is done once for all that agreed on the same, whichever reactor
+    /// they are on.
+    fn form(
+        &mut self,
+        index: u32,
+        deflation: Deflation,
+        kind: Kind,
+        payload: &[u8],
+        fanout: &Fanout,
+    ) -> Form {
+        let Core { compression, shard, output, .. } = self;
+        let small = fanout.small(place_of(deflation.window()), || {
+            let length = compression.compress(index, deflation, payload, &shard.deflations)?;
+            let small = compression.small.get(..length)?;
+            let mut bytes = Vec::with_capacity(frame_length(length));
+            encode_deflated_into(&mut bytes, kind, small);
+            trim(&mut compression.small);
+            Some(Frame::shared(bytes.into()))
+        });
+        small.map_or(Form::Plain, |frame| Form::Small(output.share(frame.clone()), frame))
     }
 
     /// Before a backlog is written: compresses what leaves next, where that refers to what left

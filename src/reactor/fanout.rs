@@ -90,7 +90,7 @@ impl Core {
         let members = self.members.get_mut(route).map(std::mem::take).unwrap_or_default();
         let number = self.output.share(fanout.frame.clone());
         let mut queued = 0;
-        if let Some(mut forms) = self.forms(&fanout.frame, number) {
+        if let Some(mut forms) = self.forms(&fanout, number) {
             queued = self.queue_forms(&members, &mut forms);
         } else {
             for &index in &members {

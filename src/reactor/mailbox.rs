@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config;
@@ -16,6 +16,7 @@ use crate::conn::Frame;
 use crate::gate::{Admission, Gate};
 use crate::io::{Token, Waker};
 use crate::mutation::{self, Mutation};
+use crate::proto::deflate::WINDOWS;
 
 /// What a fan-out takes besides its bytes: itself, its places in mailboxes, and allocations. A
 /// message of two bytes is mostly that.
@@ -49,6 +50,9 @@ pub struct Fanout {
     pub route: u16,
     /// The encoded frame, shared by all.
     pub frame: Frame,
+    /// The same compressed, by window, each made by whichever reactor needs it first; `None` where it
+    /// would not be smaller.
+    small: OnceLock<Box<[OnceLock<Option<Frame>>; WINDOWS]>>,
     /// When its message came, in microseconds since the epoch.
     pub received: u64,
     /// Reactors that have not delivered it yet.
@@ -65,12 +69,20 @@ impl Fanout {
         Arc::new(Fanout {
             route,
             frame,
+            small: OnceLock::new(),
             received,
             left: AtomicUsize::new(reactors),
             queued: AtomicU64::new(0),
             done: Mutex::new(false),
             signal: Condvar::new(),
         })
+    }
+
+    /// The frame compressed for that window. A reactor that needs it while another is at it waits:
+    /// it would take as long to make its own.
+    pub fn small(&self, window: usize, make: impl FnOnce() -> Option<Frame>) -> Option<Frame> {
+        let forms = self.small.get_or_init(Box::default);
+        forms.get(window)?.get_or_init(make).clone()
     }
 
     /// What it counts for in a mailbox.
