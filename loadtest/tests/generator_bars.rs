@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -95,15 +96,24 @@ fn each_kind_of_zombie_is_noticed_in_time_and_the_healthy_do_not_suffer() {
 
 #[test]
 fn a_herd_of_ten_thousand_is_back_at_the_pace_and_those_who_stayed_do_not_notice() {
-    let server = serve(&["--connect-rate", "2000/s"]);
+    let name = format!("pulsewheel-herd-{}.toml", std::process::id());
+    let file = std::env::temp_dir().join(name);
+    std::fs::write(&file, "").expect("a file can be written");
+    let server = serve(&["--config", &file.to_string_lossy()]);
     let (herd, steady) = std::thread::scope(|scope| {
-        let steady =
-            scope.spawn(|| server.report("rate", "-c 200 --rate 1000 --warmup 2s --duration 20s"));
-        let flags = "-c 10000 --connect-rate 1500 --warmup 0 --duration 20s --heed-retry-after \
-                     --backoff 100ms --backoff-max 1s";
-        let herd = server.report("herd", flags);
-        (herd, steady.join().expect("it reports"))
+        let steady = scope.spawn(|| server.report("rate", "-c 200 --rate 1000 --duration 24s"));
+        let flags = "-c 10000 --warmup 8s --duration 15s --heed-retry-after --backoff 100ms \
+                     --backoff-max 1s";
+        let herd = scope.spawn(|| server.report("herd", flags));
+        // All are open after a second or two, without a pace, and drop after ten.
+        std::thread::sleep(Duration::from_secs(5));
+        std::fs::write(&file, "connect_rate = \"2000/s\"\n").expect("it can be written anew");
+        let pid = server.child.id().to_string();
+        let hup = Command::new("kill").args(["-HUP", &pid]).status();
+        assert!(hup.expect("there is a kill command").success());
+        (herd.join().expect("it reports"), steady.join().expect("it reports"))
     });
+    let _ = std::fs::remove_file(&file);
     let told = &herd["herd"];
     assert_eq!((&told["dropped"], &told["back"]), (&Value::from(10_000), &Value::from(10_000)));
     // Nobody is turned away but by an answer.
