@@ -3,13 +3,14 @@
 //!
 //! Printed with `cargo test --release --test tls_memory -- --nocapture`.
 
+#[path = "harness/counting.rs"]
+mod counting;
 mod harness;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use counting::live;
 use harness::tls::{Certificate, secure_client};
 use harness::{Event, RawClient, Server, ms};
 use pulsewheel::proto::tls::{Session, prepare};
@@ -17,29 +18,6 @@ use rustls::client::Resumption;
 use rustls::crypto::ring::{Ticketer, default_provider};
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
-
-/// Counts the bytes that are allocated and not yet freed, as they were asked for.
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: `at` came from `alloc` above, which had it from the system's allocator.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let rcgen::CertifiedKey { cert, signing_key } =
@@ -134,11 +112,11 @@ fn untouched(server: &Arc<ServerConfig>, config: &Arc<ClientConfig>) -> Box<Serv
 fn heap_of<T>(make: impl Fn() -> T) -> usize {
     drop(make());
     let mut kept = Vec::with_capacity(100);
-    let before = LIVE.load(Ordering::Relaxed);
+    let before = live();
     for _ in 0..100 {
         kept.push(make());
     }
-    (LIVE.load(Ordering::Relaxed) - before) / 100
+    (live() - before) / 100
 }
 
 fn heap() {

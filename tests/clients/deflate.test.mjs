@@ -7,6 +7,7 @@ import { test } from "node:test";
 
 import WebSocket from "ws";
 
+import { keep } from "./client.mjs";
 import { startServer } from "./server.mjs";
 
 const WINDOW = 12;
@@ -16,18 +17,7 @@ const PATIENCE = { timeout: 120_000 };
 /** A connection that offers exactly these parameters. */
 async function open(server, options, path = "/echo") {
   const socket = new WebSocket(server.url(path), { perMessageDeflate: options });
-  const came = [];
-  const waiting = [];
-  socket.on("message", (data, isBinary) => {
-    const message = isBinary ? data : data.toString();
-    if (waiting.length > 0) waiting.shift()(message);
-    else came.push(message);
-  });
-  socket.next = () =>
-    came.length > 0
-      ? Promise.resolve(came.shift())
-      : new Promise((resolve) => waiting.push(resolve));
-  socket.ended = new Promise((resolve) => socket.on("close", (code) => resolve(code)));
+  keep(socket);
   let agreed = "";
   socket.on("upgrade", (response) => {
     agreed = response.headers["sec-websocket-extensions"] ?? "";
@@ -102,7 +92,7 @@ for (const mode of ["shared", "dedicated"]) {
     const server = await startServer(t, `--compression=${mode}`);
     const socket = await open(server, {});
     socket.send("0".repeat(100 * 1024 * 1024));
-    assert.equal(await socket.ended, 1009);
+    assert.equal((await socket.ended)[0], 1009);
     const other = await open(server, {});
     await exchange(other);
     other.terminate();

@@ -11,6 +11,7 @@ import { test } from "node:test";
 
 import WebSocket from "ws";
 
+import { keep } from "./client.mjs";
 import { startServer } from "./server.mjs";
 
 const LIMIT = 1024 * 1024;
@@ -42,20 +43,7 @@ async function secure(test, ...flags) {
 async function open(server, options, path = "/echo") {
   const url = `wss://${server.address}${path}`;
   const socket = new WebSocket(url, { perMessageDeflate: false, ...options });
-  const came = [];
-  const waiting = [];
-  socket.on("message", (data, isBinary) => {
-    const message = isBinary ? data : data.toString();
-    if (waiting.length > 0) waiting.shift()(message);
-    else came.push(message);
-  });
-  socket.next = () =>
-    came.length > 0
-      ? Promise.resolve(came.shift())
-      : new Promise((resolve) => waiting.push(resolve));
-  socket.ended = new Promise((resolve) => {
-    socket.on("close", (code, reason) => resolve([code, reason.toString()]));
-  });
+  keep(socket);
   socket.once("upgrade", (response) => (socket.tls = response.socket));
   await once(socket, "open");
   socket.on("error", () => {});

@@ -8,6 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import WebSocket from "ws";
 
+import { keep } from "./client.mjs";
 import { startServer } from "./server.mjs";
 
 const LIMIT = 1024 * 1024;
@@ -20,20 +21,7 @@ async function open(server, path = "/echo", protocols = [], options = {}) {
     perMessageDeflate: false,
     ...options,
   });
-  const came = [];
-  const waiting = [];
-  socket.on("message", (data, isBinary) => {
-    const message = isBinary ? data : data.toString();
-    if (waiting.length > 0) waiting.shift()(message);
-    else came.push(message);
-  });
-  socket.next = () =>
-    came.length > 0
-      ? Promise.resolve(came.shift())
-      : new Promise((resolve) => waiting.push(resolve));
-  socket.ended = new Promise((resolve) => {
-    socket.on("close", (code, reason) => resolve([code, reason.toString()]));
-  });
+  keep(socket);
   await once(socket, "open");
   // A test looks at how a connection ends; by itself an error would end the whole process.
   socket.on("error", () => {});
