@@ -296,6 +296,12 @@ impl Conn {
         self.messages_sent = self.messages_sent.wrapping_add(messages);
     }
 
+    /// What was counted as sent has not been taken after all.
+    pub fn took_back(&mut self, bytes: usize, messages: u32) {
+        self.bytes_sent = self.bytes_sent.saturating_sub(bytes as u64);
+        self.messages_sent = self.messages_sent.wrapping_sub(messages);
+    }
+
     /// A data message was queued for it.
     #[inline]
     pub fn data_queued(&mut self, now: Tick) {

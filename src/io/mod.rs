@@ -12,6 +12,7 @@ pub mod descriptors;
 mod epoll;
 pub mod listen;
 pub mod memory;
+mod part;
 mod probe;
 
 use std::io::{self, IoSlice};
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub use self::chunk::Chunk;
 pub use self::epoll::{EpollDriver, Waker};
+pub use self::part::Part;
 use crate::proto::{Acknowledged, Peer};
 
 /// Names a connection: a slot, and which of the connections that have lived in it.
@@ -62,8 +64,19 @@ pub enum Sending {
     Taken(usize),
     /// None was taken; `Done::Sent` will say when to go on.
     Pending,
+    /// Gathered, to be sent with the rest of the turn's output; `unsent` tells what was not taken.
+    Gathered,
     /// The connection has failed; `Done::Ended` may or may not follow.
     Failed(io::ErrorKind),
+}
+
+/// What became of gathered bytes that were not all taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsent {
+    /// As it was given to `gather`.
+    pub ticket: u32,
+    /// So many bytes were taken, the first ones; or the connection has failed.
+    pub taken: Result<usize, io::ErrorKind>,
 }
 
 /// What accepting is doing.
@@ -111,9 +124,26 @@ pub trait Driver {
     /// Turns receiving off, which lets TCP hold the peer back, or on again.
     fn receive(&mut self, token: Token, on: bool);
 
-    /// Sends as much as is taken of these parts, in one call. A driver that needs the bytes for
-    /// longer than the call copies them.
+    /// Sends as much as is taken of these parts, in one call, after what was gathered before.
     fn send(&mut self, token: Token, parts: &[IoSlice<'_>]) -> Sending;
+
+    /// Sends this part, at once (as a driver does that does not say otherwise) or together with others by the next `submit` or `wait` at the latest.
+    /// The driver keeps it alive for as long as that takes. If it says `Gathered`, all of it is taken
+    /// but for what `unsent` tells, under this ticket; until then nothing more may be sent to that
+    /// connection.
+    fn gather(&mut self, ticket: u32, token: Token, part: Part<'_>) -> Sending {
+        let _ = ticket;
+        self.send(token, &[part.slice()])
+    }
+
+    /// Sends what was gathered.
+    fn submit(&mut self) {}
+
+    /// What was gathered, submitted and not all taken: to be asked after each `submit` and `wait`
+    /// until it gives `None`.
+    fn unsent(&mut self) -> Option<Unsent> {
+        None
+    }
 
     /// What this connection's peer's kernel has acknowledged; `None` if that can't be known,
     /// or nobody is left to acknowledge anything.

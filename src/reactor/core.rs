@@ -8,6 +8,7 @@ use super::clock::Now;
 use super::compression::Compression;
 use super::drain;
 use super::expiries::Expiries;
+use super::gather::Gathered;
 use super::guests::Guests;
 use super::mailbox::Fanout;
 use super::output::Output;
@@ -38,6 +39,8 @@ pub(super) struct Core {
     pub slots: Slots,
     pub wheel: Wheel,
     pub output: Output,
+    /// What the driver has gathered of it, until its outcome is known.
+    pub gathered: Gathered,
     pub tools: Tools,
     pub compression: Compression,
     pub limits: Limits,
@@ -110,6 +113,7 @@ impl Core {
             slots: Slots::new(capacity + super::accept::SURPLUS),
             wheel: Wheel::new(now.tick),
             output: Output::new(),
+            gathered: Gathered::default(),
             tools: Tools::new(limits.message_size),
             compression: Compression::new(&shared.compression),
             limits,

@@ -111,6 +111,8 @@ impl Core {
         if self.fanouts.is_empty() {
             return;
         }
+        self.driver.submit();
+        self.settle_gathered();
         let now = self.driver.now();
         for fanout in self.fanouts.drain(..) {
             if fanout.written() {

@@ -1,8 +1,6 @@
 //! Sending: one write for each connection that got output in this turn, and what comes of it.
 //! Not for deciding what is sent; by now it is encoded and admitted.
 
-use std::io::IoSlice;
-
 use bytes::Bytes;
 
 use super::core::Core;
@@ -17,19 +15,6 @@ use crate::proto::{is_deflated, walk_frames};
 const PARTS: usize = 64;
 
 impl Core {
-    /// The flush phase: everything this turn has produced, connection by connection.
-    pub fn flush(&mut self) {
-        for place in 0..self.output.len() {
-            if let Some(token) = self.output.token(place)
-                && let Some(conn) = self.slots.get(token)
-            {
-                conn.output = NOWHERE;
-                self.flush_place(place);
-            }
-        }
-        self.output.clear();
-    }
-
     /// Writes one connection's output ahead of the phase, to make room for more.
     pub fn flush_one(&mut self, token: Token) {
         let Some(conn) = self.slots.get(token) else { return };
@@ -37,11 +22,13 @@ impl Core {
         if place == NOWHERE {
             self.send_backlog(token);
         } else {
-            self.flush_place(place as usize);
+            self.flush_place(place as usize, false);
         }
     }
 
-    fn flush_place(&mut self, place: usize) {
+    /// Writes the output of one connection, or has the driver gather it where the outcome may be
+    /// learned later.
+    pub fn flush_place(&mut self, place: usize, may_gather: bool) {
         let Some(chain) = self.output.take(place) else { return };
         let Some(conn) = self.slots.get(chain.token) else { return };
         let has_backlog = conn.active().is_some_and(|active| !active.outbox.is_empty());
@@ -51,29 +38,50 @@ impl Core {
             self.after_sending(chain.token);
         } else if self.tls.has(chain.token.index) {
             self.write_sealed(&chain);
+        } else if may_gather && conn.is_plain() {
+            self.write_or_gather(place, &chain);
         } else {
             self.write_chain(&chain);
+        }
+    }
+
+    /// Has the driver gather a chain that is a single piece.
+    fn write_or_gather(&mut self, place: usize, chain: &Touched) {
+        let Core { driver, output, gathered, slots, shard, .. } = self;
+        let Some(part) = output.only_part(chain) else { return self.write_chain(chain) };
+        match gathered.gather(&mut **driver, place, chain.token, part) {
+            Sending::Gathered => {
+                output.put_back(place, *chain);
+                gathered.count(shard, chain.bytes, chain.messages);
+                if let Some(conn) = slots.get(chain.token) {
+                    conn.sent(chain.bytes, chain.messages);
+                }
+            }
+            outcome => self.wrote(chain, outcome),
         }
     }
 
     /// Writes a chain straight from the turn's output; what is not taken goes to the outbox.
     fn write_chain(&mut self, chain: &Touched) {
         let Core { driver, output, .. } = self;
-        let outcome = match output.only_slice(chain) {
-            Some(slice) => driver.send(chain.token, &[IoSlice::new(slice)]),
+        let outcome = match output.only_part(chain) {
+            Some(part) => driver.send(chain.token, &[part.slice()]),
             None => driver.send(chain.token, &output.slices(chain, PARTS)),
         };
+        self.wrote(chain, outcome);
+    }
+
+    fn wrote(&mut self, chain: &Touched, outcome: Sending) {
         let sent = match outcome {
             Sending::Taken(sent) => sent,
-            Sending::Pending => 0,
+            Sending::Pending | Sending::Gathered => 0,
             Sending::Failed(_) => {
                 self.doom(chain.token, CloseReason::PeerReset);
                 return;
             }
         };
-        self.shard.bytes_sent.add(sent as u64);
         if sent == chain.bytes {
-            self.shard.messages_sent.add(u64::from(chain.messages));
+            self.gathered.count(&self.shard, sent, chain.messages);
             if let Some(conn) = self.slots.get(chain.token) {
                 conn.sent(sent, chain.messages);
                 if conn.is_plain() {
@@ -86,7 +94,7 @@ impl Core {
         let is_answered = sent > 0 || self.has_answered(chain.token);
         let kept = self.keep_rest(chain, sent, is_answered);
         let whole = chain.messages.saturating_sub(kept);
-        self.shard.messages_sent.add(u64::from(whole));
+        self.gathered.count(&self.shard, sent, whole);
         if let Some(conn) = self.slots.get(chain.token) {
             conn.sent(sent, whole);
             conn.wake().outbox.sending = outcome == Sending::Pending;
@@ -133,7 +141,7 @@ impl Core {
         }
         loop {
             let room = self.settle_backlog(token).min(PARTS);
-            let Core { driver, slots, shared, shard, .. } = self;
+            let Core { driver, slots, shared, shard, gathered, .. } = self;
             let Some(conn) = slots.get(token) else { return };
             let Some(active) = conn.active() else { break };
             if active.outbox.sending || active.outbox.is_empty() {
@@ -148,10 +156,9 @@ impl Core {
                 Sending::Taken(sent) => {
                     let messages = active.outbox.taken(sent, &shared.outbox_budget);
                     conn.sent(sent, messages);
-                    shard.bytes_sent.add(sent as u64);
-                    shard.messages_sent.add(u64::from(messages));
+                    gathered.count(shard, sent, messages);
                 }
-                Sending::Pending => {
+                Sending::Pending | Sending::Gathered => {
                     active.outbox.sending = true;
                     break;
                 }
@@ -171,8 +178,7 @@ impl Core {
             active.outbox.sending = false;
             let messages = active.outbox.taken(bytes, &self.shared.outbox_budget);
             conn.sent(bytes, messages);
-            self.shard.bytes_sent.add(bytes as u64);
-            self.shard.messages_sent.add(u64::from(messages));
+            self.gathered.count(&self.shard, bytes, messages);
         }
         let Some(conn) = self.slots.get(token) else { return };
         self.output.mark(token, &mut conn.output);

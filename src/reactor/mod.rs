@@ -21,6 +21,7 @@ mod drain;
 mod expiries;
 mod fanout;
 mod flush;
+mod gather;
 mod guests;
 mod handshake;
 mod mailbox;
@@ -139,6 +140,7 @@ impl Reactor {
     pub fn turn(&mut self) -> io::Result<bool> {
         let timeout = self.timeout();
         self.core.driver.wait(timeout.map(Duration::from_micros))?;
+        self.core.settle_gathered();
         self.read_clock(timeout);
         self.core.compression.work.begin_turn();
         self.resume_waiting();
@@ -147,7 +149,7 @@ impl Reactor {
         self.read_mail();
         self.expire();
         self.drain();
-        self.core.flush();
+        self.core.flush_turn();
         self.core.relieve();
         self.core.complete_fanouts();
         self.sweep();

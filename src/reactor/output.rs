@@ -7,7 +7,7 @@
 use std::io::IoSlice;
 
 use crate::conn::{Frame, NOWHERE};
-use crate::io::Token;
+use crate::io::{Part, Token};
 
 /// The arena is written out early when it holds this many bytes.
 const ARENA_LIMIT: usize = 128 * 1024;
@@ -78,6 +78,7 @@ impl<'a> Kept<'a> {
 }
 
 /// One turn's output. Its vectors keep their room from turn to turn.
+#[derive(Default)]
 pub struct Output {
     arena: Vec<u8>,
     segments: Vec<Segment>,
@@ -202,13 +203,30 @@ impl Output {
         Some(taken)
     }
 
-    /// The bytes of a chain that is a single slice, as nearly all are.
+    /// The bytes of a chain that is a single piece, as nearly all are.
     #[inline]
-    pub fn only_slice(&self, chain: &Touched) -> Option<&[u8]> {
+    pub fn only_part(&self, chain: &Touched) -> Option<Part<'_>> {
         if chain.first != chain.last {
             return None;
         }
-        self.segments.get(chain.first as usize).map(|segment| self.slice(segment))
+        let segment = self.segments.get(chain.first as usize)?;
+        Some(match self.kept(segment) {
+            Kept::Frames(bytes) | Kept::Fixed(bytes) => Part::Brief(bytes),
+            Kept::Shared(frame) => Part::Lasting(frame.bytes()),
+        })
+    }
+
+    /// The chain of an entry that was taken.
+    pub fn chain(&self, place: usize) -> Option<Touched> {
+        self.touched.get(place).copied()
+    }
+
+    /// Puts a chain back that was taken, to be looked up by who settles it.
+    #[inline]
+    pub fn put_back(&mut self, place: usize, chain: Touched) {
+        if let Some(touched) = self.touched.get_mut(place) {
+            *touched = chain;
+        }
     }
 
     /// The slices of a chain, up to `room` of them.

@@ -23,7 +23,7 @@ impl Core {
         let token = chain.token;
         let mut done = 0;
         while done < chain.bytes && !self.is_mute(token) {
-            let Core { driver, slots, output, tls, shard, .. } = self;
+            let Core { driver, slots, output, tls, shard, gathered, .. } = self;
             let pieces = output.unsent(chain, done).map(|(piece, gone)| piece.after(gone));
             match tls.seal(token.index, pieces, BURST) {
                 Ok(bytes) => done += bytes,
@@ -34,10 +34,10 @@ impl Core {
             }
             let (sent, is_pending) = match driver.send(token, &[IoSlice::new(&tls.scratch)]) {
                 Sending::Taken(sent) => (sent, false),
-                Sending::Pending => (0, true),
+                Sending::Pending | Sending::Gathered => (0, true),
                 Sending::Failed(_) => return self.doom(token, CloseReason::PeerReset),
             };
-            shard.bytes_sent.add(sent as u64);
+            gathered.count(shard, sent, 0);
             let Some(conn) = slots.get(token) else { return };
             conn.sent(sent, 0);
             if sent < tls.scratch.len() {
@@ -49,7 +49,7 @@ impl Core {
             && let Some(conn) = self.slots.get(token)
         {
             conn.sent(0, chain.messages);
-            self.shard.messages_sent.add(u64::from(chain.messages));
+            self.gathered.count(&self.shard, 0, chain.messages);
             if conn.is_plain() {
                 return;
             }
@@ -75,7 +75,7 @@ impl Core {
         loop {
             let is_mute = self.is_mute(token);
             let room = self.settle_backlog(token).min(PARTS);
-            let Core { driver, slots, tls, shared, shard, now, .. } = self;
+            let Core { driver, slots, tls, shared, shard, now, gathered, .. } = self;
             let Some(conn) = slots.get(token) else { return };
             let Some(active) = conn.active() else { break };
             let (outbox, budget) = (&mut active.outbox, &shared.outbox_budget);
@@ -110,7 +110,7 @@ impl Core {
             };
             let (sent, is_pending) = match outcome {
                 Sending::Taken(sent) => (sent, false),
-                Sending::Pending => (0, true),
+                Sending::Pending | Sending::Gathered => (0, true),
                 Sending::Failed(_) => {
                     self.doom(token, CloseReason::PeerReset);
                     break;
@@ -126,8 +126,7 @@ impl Core {
             }
             outbox.sending = is_pending;
             conn.sent(sent, whole);
-            shard.bytes_sent.add(sent as u64);
-            shard.messages_sent.add(u64::from(whole));
+            gathered.count(shard, sent, whole);
             if sent == 0 {
                 break;
             }
