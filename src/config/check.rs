@@ -96,8 +96,8 @@ pub(super) fn bounds(config: &Config, sources: &Sources, problems: &mut Vec<Prob
     for (key, value, largest) in sizes(config) {
         judge(key, size(value, largest));
     }
-    let compression = config.compression.bounds();
-    for (key, refusal) in config.admission.bounds().into_iter().chain(compression) {
+    let others = config.compression.bounds().into_iter().chain(config.driver.bounds());
+    for (key, refusal) in config.admission.bounds().into_iter().chain(others) {
         judge(key, Err(refusal));
     }
     let limits = &config.limits;

@@ -30,6 +30,7 @@ pub(super) fn set(config: &mut Config, key: Key, text: &str) -> Result<(), Refus
         Key::Admin => config.admin = address::parse_admin(text)?,
         Key::Reactors => config.reactors = parse_count(text)?.unwrap_or_else(cores),
         Key::PinCores => config.pin_cores = Choice::parse(text)?,
+        Key::Driver | Key::IoUringBuffers => config.driver.set(key, text)?,
         Key::MaxConnections => config.max_connections = parse_count(text)?,
         Key::SharedDescriptors => config.shared_descriptors = Choice::parse(text)?,
         Key::HandshakeTimeout => limits.handshake_timeout = parse_duration(text)?,
@@ -107,6 +108,7 @@ pub(super) fn show(config: &Config, key: Key) -> String {
         Key::TlsCertFile | Key::TlsKeyFile => tls::show(config, key),
         Key::Reactors => config.reactors.to_string(),
         Key::PinCores => switch(config.pin_cores),
+        Key::Driver | Key::IoUringBuffers => config.driver.show(key),
         Key::MaxConnections => {
             config.max_connections.map_or(AUTO.to_string(), |most| most.to_string())
         }

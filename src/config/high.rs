@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::admission::{self, Admission};
 use super::check::{self, Sources};
 use super::compression::Compression;
+use super::driver::DriverSettings;
 use super::environment::RUST_LOG;
 use super::error::{Problem, Refusal, Source};
 use super::fields;
@@ -85,6 +86,7 @@ fn blank() -> Config {
         tls: Vec::new(),
         reactors: 0,
         pin_cores: false,
+        driver: DriverSettings::blank(),
         max_connections: None,
         shared_descriptors: false,
         takeover: false,

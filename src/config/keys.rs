@@ -12,6 +12,8 @@ pub(super) enum Key {
     TlsKeyFile,
     Reactors,
     PinCores,
+    Driver,
+    IoUringBuffers,
     MaxConnections,
     SharedDescriptors,
     HandshakeTimeout,

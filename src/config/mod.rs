@@ -25,6 +25,7 @@ mod compare;
 mod compression;
 #[doc(hidden)]
 pub mod door;
+mod driver;
 mod environment;
 mod error;
 mod fields;
@@ -48,6 +49,7 @@ pub use address::ListenAddress;
 pub use admission::{Admission, ForwardedHeader, Proxy, UserPolicy};
 pub use compare::{Reloaded, compare};
 pub use compression::{Compression, CompressionMode};
+pub use driver::DriverSettings;
 pub use error::{ConfigErrors, Problem, Refusal, Source};
 pub use rate::Rate;
 pub use settings::{

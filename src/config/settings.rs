@@ -9,6 +9,7 @@ use super::address::ListenAddress;
 use super::admission::Admission;
 use super::check;
 use super::compression::Compression;
+use super::driver::DriverSettings;
 use super::error::{ConfigErrors, Refusal, nearest, quoted};
 use super::high;
 use super::low::Low;
@@ -39,6 +40,8 @@ pub struct Config {
     pub reactors: usize,
     /// Whether each reactor is pinned to a core of its own.
     pub pin_cores: bool,
+    /// How each reactor speaks with the kernel.
+    pub driver: DriverSettings,
     /// Connections beyond which clients are refused with 503; `None` for as many as the descriptor
     /// limit allows, less a reserve. Never 0.
     pub max_connections: Option<usize>,

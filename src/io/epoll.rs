@@ -7,18 +7,17 @@
 //! ready list.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use socket2::Socket;
 
-use super::listen::Listener;
-use super::{Accepting, Chunk, Done, Driver, Ending, Sending, Token, probe};
+use super::listen::{Listener, answer_and_finish};
+use super::{Accepting, Chunk, Done, Driver, Ending, Sending, Token, Waker, probe};
 use crate::proto::{Acknowledged, Peer};
 
 /// The one buffer that a reactor receives into, in bytes. It takes the burst of a busy peer in one
@@ -36,35 +35,6 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 
 /// Events of this generation are listeners'; connections' generations stop short of it.
 const LISTENER_GENERATION: u32 = u32::MAX;
-
-/// Wakes a driver from another thread.
-#[derive(Clone, Debug)]
-pub struct Waker(Means);
-
-#[derive(Clone, Debug)]
-enum Means {
-    Eventfd(Arc<mio::Waker>),
-    #[cfg(feature = "simulation")]
-    Flag(Arc<std::sync::atomic::AtomicBool>),
-}
-
-impl Waker {
-    /// Makes the driver's current or next wait return.
-    pub fn wake(&self) {
-        match &self.0 {
-            // It fails only when the eventfd's counter is full, and then the driver is awake anyway.
-            Means::Eventfd(waker) => drop(waker.wake()),
-            #[cfg(feature = "simulation")]
-            Means::Flag(flag) => flag.store(true, std::sync::atomic::Ordering::Relaxed),
-        }
-    }
-
-    /// A waker that raises a flag, for a driver that is simulated.
-    #[cfg(feature = "simulation")]
-    pub fn flag(flag: Arc<std::sync::atomic::AtomicBool>) -> Self {
-        Waker(Means::Flag(flag))
-    }
-}
 
 /// What is known of one socket.
 #[derive(Default)]
@@ -115,7 +85,7 @@ impl EpollDriver {
     /// The descriptor limit, for the most part.
     pub fn new(epoch: Instant) -> io::Result<(Self, Waker)> {
         let poll = Poll::new()?;
-        let waker = Waker(Means::Eventfd(Arc::new(mio::Waker::new(poll.registry(), WAKER)?)));
+        let waker = mio::Waker::new(poll.registry(), WAKER)?.into();
         let driver = EpollDriver {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -343,7 +313,7 @@ impl Driver for EpollDriver {
     }
 
     fn recycle(&mut self, chunk: Chunk) {
-        self.buffer = Some(chunk.into_buffer());
+        self.buffer = chunk.into_buffer();
     }
 
     fn adopt(&mut self, token: Token) -> io::Result<()> {
@@ -364,11 +334,7 @@ impl Driver for EpollDriver {
 
     fn refuse(&mut self, answer: &[u8]) {
         let Some(socket) = self.accepted.take() else { return };
-        let _ = (&socket).write(answer);
-        let _ = socket.shutdown(Shutdown::Write);
-        // Unread input would turn the close into a reset, and that could overtake the answer.
-        let mut scrap = [0; 2048];
-        let _ = (&socket).read(&mut scrap);
+        answer_and_finish(&socket, answer);
     }
 
     fn receive(&mut self, token: Token, on: bool) {

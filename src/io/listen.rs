@@ -1,8 +1,8 @@
 //! Listeners: binding them, and finding out first whether the address is taken.
 //! Not for accepting in a loop: drivers do that.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -110,6 +110,15 @@ impl Listener {
 /// `AddrInUse`, or whatever else binding it will meet.
 pub fn probe(address: SocketAddr) -> io::Result<()> {
     tcp_socket(address)?.bind(&address.into())
+}
+
+/// Says why a connection is not served.
+pub(super) fn answer_and_finish(mut socket: &Socket, answer: &[u8]) {
+    let _ = socket.write(answer);
+    let _ = socket.shutdown(Shutdown::Write);
+    // Unread input would turn the close into a reset, and that could overtake the answer.
+    let mut scrap = [0; 2048];
+    let _ = socket.read(&mut scrap);
 }
 
 fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {

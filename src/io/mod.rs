@@ -8,19 +8,29 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 mod chunk;
+pub mod completion;
+mod counts;
 pub mod descriptors;
 mod epoll;
 pub mod listen;
 pub mod memory;
 mod part;
 mod probe;
+mod region;
+mod seed;
+mod uring;
+mod waker;
 
 use std::io::{self, IoSlice};
 use std::time::Duration;
 
 pub use self::chunk::Chunk;
-pub use self::epoll::{EpollDriver, Waker};
+pub use self::counts::Counts;
+pub use self::epoll::EpollDriver;
 pub use self::part::Part;
+pub use self::seed::{DriverChoice, DriverKind, Needs, Seed};
+pub use self::uring::Unsupported;
+pub use self::waker::Waker;
 use crate::proto::{Acknowledged, Peer};
 
 /// Names a connection: a slot, and which of the connections that have lived in it.
@@ -172,4 +182,9 @@ pub trait Driver {
 
     /// Descriptors that this driver's table has open, as far as it knows.
     fn descriptors(&self) -> u64;
+
+    /// What has happened in the driver that only a completion driver knows.
+    fn counts(&self) -> Counts {
+        Counts::default()
+    }
 }

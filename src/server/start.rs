@@ -24,7 +24,7 @@ use crate::gate::{Gate, GateError};
 use crate::handler::Factory;
 use crate::io::descriptors;
 use crate::io::listen::{self, Listener};
-use crate::io::{EpollDriver, Waker, memory};
+use crate::io::{DriverKind, Needs, Seed, Unsupported, Waker, memory};
 use crate::proto::tls::{Certificate, Identity, IdentityError};
 use crate::reactor::shard::Shard;
 use crate::reactor::{Mailboxes, Reactor, SURPLUS, Setup, Shared};
@@ -75,6 +75,9 @@ pub enum StartError {
     /// There is nothing to serve.
     #[error("no routes; give at least one --route PATH=HANDLER")]
     NoRoutes,
+    /// The driver that was asked for can't be had.
+    #[error("--driver io_uring: {0}; --driver auto takes epoll then")]
+    Driver(#[from] Unsupported),
     /// The system would not give a thread, an epoll instance or the like.
     #[error("cannot start a reactor: {0}")]
     System(#[from] io::Error),
@@ -83,7 +86,7 @@ pub enum StartError {
 /// What a reactor's thread is given.
 struct Berth {
     id: usize,
-    driver: EpollDriver,
+    seed: Seed,
     shared: Arc<Shared>,
     factories: Vec<Factory>,
     capacity: usize,
@@ -107,7 +110,8 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     let is_private = has_private_tables(&config);
     let capacity = capacity(&config, limit, is_private)?;
     probe(&config)?;
-    let (drivers, wakers) = drivers(config.reactors, epoch)?;
+    let kind = driver(&config)?;
+    let (seeds, wakers) = seeds(&config, kind, limit, epoch)?;
     let tables = if is_private { config.reactors } else { 1 };
     let max_connections = config.max_connections.unwrap_or(capacity.saturating_mul(tables));
     let (infos, factories): (Vec<_>, Vec<_>) =
@@ -125,12 +129,12 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     let mut addresses: Vec<ListenAddress> = config.listen.clone();
     let mut starters = Vec::new();
     let mut threads = Vec::new();
-    for (id, driver) in drivers.into_iter().enumerate() {
+    for (id, seed) in seeds.into_iter().enumerate() {
         let (ready, is_ready) = mpsc::channel();
         let (starter, go) = mpsc::channel();
         let berth = Berth {
             id,
-            driver,
+            seed,
             shared: Arc::clone(&shared),
             factories: factories.clone(),
             capacity,
@@ -208,8 +212,25 @@ fn capacity(config: &Config, limit: u64, is_private: bool) -> Result<usize, Star
     }
 }
 
-fn drivers(reactors: usize, epoch: Instant) -> Result<(Vec<EpollDriver>, Vec<Waker>), StartError> {
-    let made: io::Result<Vec<_>> = (0..reactors).map(|_| EpollDriver::new(epoch)).collect();
+/// The driver that the configuration comes to on this machine.
+fn driver(config: &Config) -> Result<DriverKind, StartError> {
+    let (kind, instead) = config.driver.choice.settle()?;
+    match instead {
+        Some(why) => log::warn!("driver: {}, since io_uring can't be had: {why}", kind.name()),
+        None => log::info!("driver: {}", kind.name()),
+    }
+    Ok(kind)
+}
+
+fn seeds(
+    config: &Config,
+    kind: DriverKind,
+    descriptors: u64,
+    epoch: Instant,
+) -> Result<(Vec<Seed>, Vec<Waker>), StartError> {
+    let needs = Needs { buffers: config.driver.buffers as usize, descriptors };
+    let made: io::Result<Vec<_>> =
+        (0..config.reactors).map(|_| Seed::new(kind, needs, epoch)).collect();
     Ok(made?.into_iter().unzip())
 }
 
@@ -298,7 +319,7 @@ fn spawn(
 }
 
 /// The thread of one reactor.
-fn moor(mut berth: Berth, addresses: &[ListenAddress]) -> io::Result<()> {
+fn moor(berth: Berth, addresses: &[ListenAddress]) -> io::Result<()> {
     if berth.is_pinned
         && let Err(error) = descriptors::pin_to_core(berth.id)
     {
@@ -308,18 +329,26 @@ fn moor(mut berth: Berth, addresses: &[ListenAddress]) -> io::Result<()> {
         descriptors::leave_signals_to_others()?;
         descriptors::unshare_table()?;
     }
-    let bound = open_listeners(&mut berth, addresses);
+    let opened = open(&berth, addresses).and_then(|(listeners, bound)| {
+        // Slots and sockets are few until they are needed; this only reserves addresses for them.
+        let expected = berth.capacity.min(berth.shared.max_connections);
+        Ok((berth.seed.open(listeners, expected)?, bound))
+    });
+    let (driver, bound) = match opened {
+        Ok((driver, bound)) => (Some(driver), Ok(bound)),
+        Err(error) => (None, Err(error)),
+    };
     // Whoever lets go of the originals last closes them, in its own table: that must be the server,
     // which goes on once it is told.
     drop(berth.unix);
-    let is_open = bound.is_ok();
-    if berth.ready.send(bound).is_err() || !is_open || berth.go.recv().is_err() {
+    let is_heard = berth.ready.send(bound).is_ok();
+    let Some(driver) = driver.filter(|_| is_heard && berth.go.recv().is_ok()) else {
         return Ok(());
-    }
+    };
     let services = berth.factories.iter().map(|make| make()).collect();
     let reactor = Reactor::new(Setup {
         id: berth.id,
-        driver: Box::new(berth.driver),
+        driver,
         services,
         shared: berth.shared,
         capacity: berth.capacity,
@@ -328,10 +357,11 @@ fn moor(mut berth: Berth, addresses: &[ListenAddress]) -> io::Result<()> {
     reactor.run()
 }
 
-fn open_listeners(
-    berth: &mut Berth,
+/// Opens the listeners of one reactor; which addresses they are bound to.
+fn open(
+    berth: &Berth,
     addresses: &[ListenAddress],
-) -> Result<Vec<SocketAddr>, StartError> {
+) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
     let mut listeners = Vec::new();
     let mut bound = Vec::new();
     for address in addresses {
@@ -349,10 +379,7 @@ fn open_listeners(
             original.duplicate()?
         });
     }
-    // Slots and sockets are few until they are needed; this only reserves addresses for them.
-    let expected = berth.capacity.min(berth.shared.max_connections);
-    berth.driver.listen(listeners, expected)?;
-    Ok(bound)
+    Ok((listeners, bound))
 }
 
 fn admin_port(config: &Config, desk: &Arc<Desk>) -> Result<Option<admin::AdminServer>, StartError> {

@@ -24,6 +24,8 @@ fn samples(spec: &Spec) -> [&'static str; 3] {
         Key::ConnectRate | Key::ConnectRatePerIp => ["100/s", "6/m", "100/s:200"],
         Key::TrustProxy => ["10.0.0.0/8", "2001:db8::/32", "unix"],
         Key::ForwardedHeader => ["forwarded", "x-forwarded-for", "forwarded"],
+        Key::Driver => ["io_uring", "auto", "epoll"],
+        Key::IoUringBuffers => ["64KiB", "2MiB", "4GiB"],
         Key::Compression => ["shared", "dedicated", "off"],
         Key::CompressionLevel => ["1", "3", "9"],
         Key::CompressionWindow => ["9", "13", "15"],

@@ -11,11 +11,13 @@ use proptest::sample::select;
 use super::super::fields::show;
 use super::super::keys::{KEYS, Key, Spec};
 use super::super::{
-    Admission, Compression, CompressionMode, Config, Drain, ForwardedHeader, Limits, ListenAddress,
-    LogFormat, LogSettings, Proxy, Rate, RatePolicy, Route, SlowConsumer, UserPolicy,
+    Admission, Compression, CompressionMode, Config, Drain, DriverSettings, ForwardedHeader,
+    Limits, ListenAddress, LogFormat, LogSettings, Proxy, Rate, RatePolicy, Route, SlowConsumer,
+    UserPolicy,
 };
 use super::{HANDLERS, Typed};
 use crate::gate::{self, AllowedOrigin};
+use crate::io::DriverChoice;
 
 fn duration(shortest: u64) -> impl Strategy<Value = Duration> {
     prop_oneof![shortest..100_000u64, shortest..=30 * 86_400_000]
@@ -138,6 +140,8 @@ prop_compose! {
         admin in any::<bool>(),
         (reactors, max_connections) in (1..=1024usize, prop::option::of(1..=u32::MAX as usize)),
         (pin_cores, shared_descriptors, takeover) in any::<(bool, bool, bool)>(),
+        choice in select(vec![DriverChoice::Epoll, DriverChoice::IoUring, DriverChoice::Auto]),
+        buffers in 1u64 << 16..=1 << 32,
         mailbox_limit in 1..=1usize << 40,
         (delay, window) in (duration(0), duration(0)),
         filter in select(vec!["info", "OFF", "warn,a::b=trace", "debug/needle"]),
@@ -161,6 +165,7 @@ prop_compose! {
             tls: Vec::new(),
             reactors,
             pin_cores,
+            driver: DriverSettings { choice, buffers },
             max_connections,
             shared_descriptors,
             takeover,

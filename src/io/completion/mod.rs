@@ -1,0 +1,369 @@
+//! The completion driver: what is asked of a ring for each connection, and what its answers mean.
+//! Not for the kernel's interface; any [`Ring`] will do, the simulator's too.
+//!
+//! A connection has at most one receive with the ring, which goes on until it is cancelled, has
+//! received a turn's share, or finds no buffer; it is asked for anew when the reason has gone. All
+//! requests bear the token of their connection: what comes late, for one that has gone, is dropped,
+//! and whatever it holds is given back. A socket is closed with all its requests cancelled, since
+//! the kernel keeps it open for as long as it has any.
+
+mod accepting;
+mod entry;
+mod events;
+mod ring;
+mod sending;
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+pub use self::accepting::WAITING;
+pub use self::ring::{Completion, File, Id, Op, Outcome, Ring, RingCounts};
+
+use self::accepting::Doors;
+use self::entry::{ARMED, CANCELLING, END, ENDED, Entries, PAUSED, ROOM, STARVED};
+use self::events::{Event, Events};
+use super::{Accepting, Chunk, Counts, Done, Driver, Ending, Part, Sending, Token, Unsent};
+use crate::proto::Acknowledged;
+
+/// Events handed out in one turn; the rest waits for the next.
+const SHARE: usize = 1024;
+
+/// While so many events wait, the ring is asked for no more.
+const ENOUGH: usize = 2 * SHARE;
+
+/// A driver over a ring.
+pub struct CompletionDriver<R> {
+    ring: R,
+    entries: Entries,
+    events: Events,
+    doors: Doors,
+    /// Their receives found no buffer.
+    starved: VecDeque<Token>,
+    unsent: VecDeque<Unsent>,
+    /// Counts what is submitted together, round and round; never 0.
+    batch: u8,
+    /// Whatever was done before this turn's looks has been taken in.
+    has_looked: bool,
+    counts: Counts,
+}
+
+impl<R: Ring> CompletionDriver<R> {
+    /// A driver for up to `connections`, for which room is reserved and not touched.
+    pub fn new(ring: R, connections: usize) -> Self {
+        let mut entries = Entries::default();
+        entries.reserve(connections);
+        CompletionDriver {
+            doors: Doors::new(ring.listeners()),
+            ring,
+            entries,
+            events: Events::default(),
+            starved: VecDeque::new(),
+            unsent: VecDeque::new(),
+            batch: 1,
+            has_looked: false,
+            counts: Counts::default(),
+        }
+    }
+
+    /// The ring, for whoever simulates it.
+    pub fn ring(&mut self) -> &mut R {
+        &mut self.ring
+    }
+
+    /// Takes in the completions that are here.
+    fn take_in(&mut self) {
+        while let Some(completion) = self.ring.reap() {
+            let Completion { id, outcome, has_more } = completion;
+            match id {
+                Id::Receive(token) => self.received(token, outcome, has_more),
+                Id::Send(ticket) => self.not_all_sent(ticket, outcome),
+                Id::Accept(place) => self.doors.answered(place, outcome, &mut self.counts),
+                Id::Room(token) => self.has_room(token),
+                Id::End(token) => self.end_changed(token, outcome, has_more),
+                Id::Chore => {}
+            }
+        }
+    }
+
+    /// Asks for what comes from a connection, unless it is asked for or must not be.
+    fn arm(&mut self, token: Token) {
+        let Some(entry) = self.entries.get(token) else { return };
+        if !entry.has(ARMED | STARVED | PAUSED | ENDED) {
+            entry.flags |= ARMED;
+            let file = entry.file();
+            self.ring.push(Id::Receive(token), Op::Receive(file));
+            self.counts.requests += 1;
+        }
+    }
+
+    fn received(&mut self, token: Token, outcome: Outcome, has_more: bool) {
+        if !has_more {
+            self.counts.requests -= 1;
+        }
+        let Some(entry) = self.entries.get(token) else {
+            self.counts.late += 1;
+            if let Outcome::Received(chunk) = outcome {
+                self.ring.recycle(chunk);
+            }
+            return;
+        };
+        if !has_more {
+            entry.flags &= !(ARMED | CANCELLING);
+        }
+        match outcome {
+            Outcome::Received(chunk) => self.events.push(entry, Event::Received(token, chunk)),
+            Outcome::Done(_) => self.ended(token, Ending::Finished),
+            Outcome::Failed(libc::ENOBUFS) => {
+                self.counts.no_buffer += 1;
+                entry.flags |= STARVED;
+                self.starved.push_back(token);
+            }
+            Outcome::Failed(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
+            Outcome::Failed(error) => self.ended(token, failed(error)),
+            Outcome::Accepted(..) => {}
+        }
+        if !has_more {
+            self.arm(token);
+        }
+    }
+
+    /// Nothing more will come. What becomes of our side is still to be learned.
+    fn ended(&mut self, token: Token, ending: Ending) {
+        let Some(entry) = self.entries.get(token) else { return };
+        entry.flags |= ENDED;
+        self.events.push(entry, Event::Ended(token, ending));
+        if ending == Ending::Finished {
+            self.await_end(token);
+        }
+    }
+
+    fn await_end(&mut self, token: Token) {
+        let Some(entry) = self.entries.get(token) else { return };
+        if !entry.has(END) {
+            entry.flags |= END;
+            let file = entry.file();
+            self.ring.push(Id::End(token), Op::AwaitEnd(file));
+            self.counts.requests += 1;
+        }
+    }
+
+    /// After the end of the peer's stream comes a failure, or the acknowledgement of ours: the end is
+    /// told once more.
+    fn end_changed(&mut self, token: Token, outcome: Outcome, has_more: bool) {
+        if !has_more {
+            self.counts.requests -= 1;
+        }
+        let Some(entry) = self.entries.get(token) else { return };
+        if !has_more {
+            entry.flags &= !END;
+        }
+        match outcome {
+            Outcome::Failed(libc::ECANCELED) => {}
+            Outcome::Failed(error) => self.events.push(entry, Event::Ended(token, failed(error))),
+            _ => {
+                self.events.push(entry, Event::Ended(token, Ending::Finished));
+                self.await_end(token);
+            }
+        }
+    }
+
+    /// The receives that found no buffer: by now there are some.
+    fn feed_starved(&mut self) {
+        for _ in 0..self.starved.len() {
+            let Some(token) = self.starved.pop_front() else { break };
+            if let Some(entry) = self.entries.get(token) {
+                entry.flags &= !STARVED;
+                self.arm(token);
+            }
+        }
+    }
+
+    /// A connection goes, and its requests with it.
+    fn leave(&mut self, token: Token, with_reset: bool) {
+        let Some(entry) = self.entries.remove(token) else { return };
+        if with_reset {
+            self.ring.push(Id::Chore, Op::Abort(entry.file()));
+        }
+        if entry.has(ARMED) && !entry.has(CANCELLING) {
+            self.ring.push(Id::Chore, Op::Cancel(Id::Receive(token)));
+        }
+        if entry.has(ROOM) {
+            self.ring.push(Id::Chore, Op::Cancel(Id::Room(token)));
+        }
+        if entry.has(END) {
+            self.ring.push(Id::Chore, Op::Cancel(Id::End(token)));
+        }
+        self.ring.push(Id::Chore, Op::Close(entry.file()));
+    }
+}
+
+impl<R: Ring> Driver for CompletionDriver<R> {
+    fn now(&mut self) -> u64 {
+        self.ring.now()
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.feed_starved();
+        let room = self.ring.room().saturating_sub(self.entries.open() as usize);
+        self.doors.ask(&mut self.ring, room, &mut self.counts);
+        if self.events.len() < ENOUGH {
+            let is_busy = !self.events.is_empty() || self.doors.has_arrivals();
+            self.ring.wait(if is_busy { Some(Duration::ZERO) } else { timeout })?;
+        } else {
+            self.ring.submit();
+        }
+        self.take_in();
+        self.begin_batch();
+        self.events.begin_share(SHARE);
+        self.doors.begin_share();
+        self.has_looked = false;
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Done> {
+        while let Some(event) = self.events.next() {
+            let token = event.token();
+            let Some(entry) = self.entries.get(token) else {
+                if let Event::Received(_, chunk) = event {
+                    self.ring.recycle(chunk);
+                }
+                continue;
+            };
+            entry.queued = entry.queued.saturating_sub(1);
+            return Some(event.done());
+        }
+        let peer = self.doors.next(&mut self.ring)?;
+        Some(Done::Accepted(peer))
+    }
+
+    fn look(&mut self, token: Token) -> Option<Done> {
+        let entry = self.entries.get(token)?;
+        let is_asked_anew = !entry.has(ARMED | ENDED);
+        if is_asked_anew {
+            entry.flags = (entry.flags & !STARVED) | ARMED;
+            let (file, is_paused) = (entry.file(), entry.has(PAUSED));
+            self.ring.push(Id::Receive(token), Op::Receive(file));
+            self.counts.requests += 1;
+            if is_paused {
+                entry.flags |= CANCELLING;
+                self.ring.push(Id::Chore, Op::Cancel(Id::Receive(token)));
+            }
+        }
+        if is_asked_anew || !self.has_looked {
+            self.has_looked = true;
+            // What makes the ring unusable is met again by the next wait.
+            let _ = self.ring.wait(Some(Duration::ZERO));
+            self.take_in();
+        }
+        let entry = self.entries.get(token)?;
+        self.events.take(entry, token).map(Event::done)
+    }
+
+    fn recycle(&mut self, chunk: Chunk) {
+        self.ring.recycle(chunk);
+    }
+
+    fn adopt(&mut self, token: Token) -> io::Result<()> {
+        if let Some(file) = self.doors.accepted.take() {
+            self.entries.insert(token, file);
+            self.arm(token);
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, answer: &[u8]) {
+        if let Some(file) = self.doors.accepted.take() {
+            self.ring.refuse(file, answer);
+        }
+    }
+
+    fn receive(&mut self, token: Token, on: bool) {
+        let Some(entry) = self.entries.get(token) else { return };
+        if on {
+            entry.flags &= !PAUSED;
+            self.arm(token);
+        } else {
+            entry.flags |= PAUSED;
+            if entry.has(ARMED) && !entry.has(CANCELLING) {
+                entry.flags |= CANCELLING;
+                self.ring.push(Id::Chore, Op::Cancel(Id::Receive(token)));
+                self.counts.cancelled += 1;
+            }
+        }
+    }
+
+    fn send(&mut self, token: Token, parts: &[IoSlice<'_>]) -> Sending {
+        self.send_at_once(token, parts)
+    }
+
+    fn gather(&mut self, ticket: u32, token: Token, part: Part<'_>) -> Sending {
+        self.gather_part(ticket, token, part)
+    }
+
+    fn submit(&mut self) {
+        self.ring.submit();
+        self.take_in();
+        self.begin_batch();
+    }
+
+    fn unsent(&mut self) -> Option<Unsent> {
+        self.unsent.pop_front()
+    }
+
+    fn acknowledged(&mut self, token: Token) -> Option<Acknowledged> {
+        let file = self.entries.get(token)?.file();
+        self.ring.acknowledged(file)
+    }
+
+    fn finish(&mut self, token: Token) {
+        if let Some(entry) = self.entries.get(token) {
+            let file = entry.file();
+            self.ring.finish(file);
+        }
+    }
+
+    fn close(&mut self, token: Token) {
+        self.leave(token, false);
+    }
+
+    fn reset(&mut self, token: Token) {
+        self.leave(token, true);
+    }
+
+    fn left_over(&self) -> (bool, bool) {
+        (self.doors.is_left_over(), !self.events.is_empty())
+    }
+
+    fn accepting(&self) -> Accepting {
+        self.doors.accepting
+    }
+
+    fn resume_accepting(&mut self) {
+        if self.doors.accepting == Accepting::Starved {
+            self.doors.accepting = Accepting::On;
+        }
+    }
+
+    fn stop_listening(&mut self) {
+        self.doors.stop(&mut self.ring);
+    }
+
+    fn descriptors(&self) -> u64 {
+        self.entries.open() + self.ring.listeners() as u64
+    }
+
+    fn counts(&self) -> Counts {
+        let ring = self.ring.counts();
+        Counts {
+            queue_full: ring.queue_full,
+            overflows: ring.overflows,
+            buffers_lent: ring.buffers_lent,
+            ..self.counts
+        }
+    }
+}
+
+fn failed(error: i32) -> Ending {
+    Ending::Failed(io::Error::from_raw_os_error(error).kind())
+}

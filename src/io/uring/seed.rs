@@ -1,0 +1,136 @@
+//! A ring before and after its life: made, disabled, by the thread that starts the server; enabled
+//! and equipped by the one that uses it; emptied at the end.
+//! Not for use; see the ring itself.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Instant;
+
+use io_uring::IoUring;
+use io_uring::types::CancelBuilder;
+
+use super::outgoing::Outgoing;
+use super::pool::Pool;
+use super::request::{self, Name, Place};
+use super::support::Support;
+use super::{KernelRing, RingWaker, wake};
+use crate::io::completion::{WAITING, CompletionDriver, RingCounts};
+use crate::io::listen::Listener;
+
+/// Requests that are handed over in one call.
+const REQUESTS: u32 = 1024;
+
+/// Completions that the ring holds; beyond these the kernel keeps them aside.
+const COMPLETIONS: u32 = 8192;
+
+/// Sockets that are accepted and not adopted, or closed and not gone.
+const PASSING: usize = 512;
+
+/// Buffers that are consumed bit by bit: few and large.
+const LARGE_BUFFERS: usize = 16;
+
+/// Bytes of a buffer that one receive takes, where it can't be consumed bit by bit.
+const SMALL_BUFFER: usize = 4096;
+
+/// Sizes that a ring is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Bytes to receive into.
+    pub buffers: usize,
+    /// Descriptors that a table may have.
+    pub descriptors: u64,
+}
+
+/// A ring that is not in use yet.
+pub struct Seed {
+    ring: IoUring,
+    waker: RingWaker,
+    settings: Settings,
+    support: Support,
+}
+
+/// A ring as all are made: one thread uses it, and completions are delivered when that asks.
+///
+/// # Errors
+/// The kernel has none, or not of this kind; or the descriptor limit.
+pub(super) fn make(requests: u32, completions: u32) -> io::Result<IoUring> {
+    IoUring::builder()
+        .setup_r_disabled()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_submit_all()
+        .setup_cqsize(completions)
+        .build(requests)
+}
+
+impl Seed {
+    /// A ring, disabled, and its waker. To be made before any thread takes its own descriptor table,
+    /// so that rings can send each other messages.
+    ///
+    /// # Errors
+    /// The descriptor limit, or memory.
+    pub fn new(settings: Settings, support: Support) -> io::Result<(Self, RingWaker)> {
+        let ring = make(REQUESTS, COMPLETIONS)?;
+        let waker = RingWaker::new(ring.as_raw_fd())?;
+        Ok((Seed { ring, waker: waker.clone(), settings, support }, waker))
+    }
+
+    /// The driver that accepts from these listeners, for up to `connections`. To be called by the
+    /// thread that uses it.
+    ///
+    /// # Errors
+    /// The memory limits, for the most part.
+    pub fn open(
+        self,
+        epoch: Instant,
+        listeners: Vec<Listener>,
+        connections: usize,
+    ) -> io::Result<CompletionDriver<KernelRing>> {
+        let Seed { ring, waker, settings, support } = self;
+        ring.submitter().register_enable_rings()?;
+        let files = (connections + PASSING).min(settings.descriptors as usize);
+        ring.submitter().register_files_sparse(files as u32)?;
+        let (count, size) = divide(settings.buffers, support.is_incremental);
+        let pool = Pool::register(&ring, count, size, support.is_incremental)?;
+        let places = (0..listeners.len() * WAITING).map(|_| Place::new()).collect();
+        let mut ring = KernelRing {
+            ring,
+            pool,
+            outgoing: Outgoing::new()?,
+            places,
+            epoch,
+            listeners,
+            room: files,
+            aside: VecDeque::new(),
+            installed: None,
+            waker,
+            others: Vec::new(),
+            is_limited: support.is_limited,
+            broken: None,
+            counts: RingCounts::default(),
+        };
+        ring.put_as(Name::Eventfd, request::await_eventfd(ring.waker.eventfd()));
+        wake::begin();
+        Ok(CompletionDriver::new(ring, connections))
+    }
+}
+
+/// How many buffers of which size make up so many bytes.
+fn divide(bytes: usize, is_incremental: bool) -> (u16, usize) {
+    if is_incremental {
+        (LARGE_BUFFERS as u16, bytes.div_ceil(LARGE_BUFFERS).next_multiple_of(SMALL_BUFFER))
+    } else {
+        let count = (bytes / SMALL_BUFFER).clamp(LARGE_BUFFERS, 1 << 14);
+        (count.next_power_of_two() as u16, SMALL_BUFFER)
+    }
+}
+
+/// Ends all requests of a ring and closes its sockets: whoever has a copy of its descriptor would
+/// keep them.
+pub(super) fn close(ring: &IoUring) {
+    let submitter = ring.submitter();
+    // They fail only where there is nothing to end or to close.
+    let _ = submitter.register_sync_cancel(None, CancelBuilder::any());
+    let _ = submitter.unregister_files();
+}
