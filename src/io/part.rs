@@ -7,24 +7,34 @@ use bytes::Bytes;
 
 /// One piece of output.
 #[derive(Clone, Copy, Debug)]
-pub enum Part<'a> {
-    /// Good until the call returns: who needs it for longer copies it.
-    Brief(&'a [u8]),
-    /// Shared by many, and kept alive by whoever holds a clone.
-    Lasting(&'a Bytes),
+pub struct Part<'a> {
+    bytes: &'a [u8],
+    owner: Option<&'a Bytes>,
 }
 
 impl<'a> Part<'a> {
+    /// Bytes that are good until the call returns: who needs them for longer copies them. Unless
+    /// they are `owner`'s: whoever holds a clone of it keeps them alive and where they are.
+    pub fn new(bytes: &'a [u8], owner: Option<&'a Bytes>) -> Self {
+        let is_within = |owner: &&Bytes| {
+            let (of_owner, of_bytes) = (owner.as_ptr_range(), bytes.as_ptr_range());
+            of_owner.start <= of_bytes.start && of_bytes.end <= of_owner.end
+        };
+        Part { bytes, owner: owner.filter(is_within) }
+    }
+
     /// The bytes.
     pub fn bytes(self) -> &'a [u8] {
-        match self {
-            Part::Brief(bytes) => bytes,
-            Part::Lasting(bytes) => bytes,
-        }
+        self.bytes
+    }
+
+    /// What keeps them alive.
+    pub fn owner(self) -> Option<&'a Bytes> {
+        self.owner
     }
 
     /// The bytes, for a vectored write.
     pub fn slice(self) -> IoSlice<'a> {
-        IoSlice::new(self.bytes())
+        IoSlice::new(self.bytes)
     }
 }

@@ -59,6 +59,7 @@ fn settle_debt(ahead: &mut u64, amount: u64) -> u64 {
 impl Core {
     /// The flush of a whole turn: where the driver gathers, the outcome is known after the next wait.
     pub fn flush_turn(&mut self) {
+        self.output.seal();
         for place in 0..self.output.len() {
             if let Some(token) = self.output.token(place)
                 && let Some(conn) = self.slots.get(token)

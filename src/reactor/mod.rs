@@ -8,6 +8,7 @@
 
 mod accept;
 mod admission;
+mod arena;
 pub mod arrivals;
 #[cfg(feature = "simulation")]
 pub mod audit;

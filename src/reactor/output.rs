@@ -6,6 +6,7 @@
 
 use std::io::IoSlice;
 
+use super::arena::{Arena, Range};
 use crate::conn::{Frame, NOWHERE};
 use crate::io::{Part, Token};
 
@@ -49,9 +50,9 @@ struct Segment {
 #[derive(Clone, Copy, Debug)]
 enum Piece {
     /// Whole WebSocket frames in the arena.
-    Frames { start: usize, end: usize },
+    Frames(Range),
     /// An HTTP answer or a close frame in the arena: nothing in it may be dropped.
-    Fixed { start: usize, end: usize },
+    Fixed(Range),
     /// A frame for many.
     Shared(u32),
 }
@@ -80,7 +81,7 @@ impl<'a> Kept<'a> {
 /// One turn's output. Its vectors keep their room from turn to turn.
 #[derive(Default)]
 pub struct Output {
-    arena: Vec<u8>,
+    arena: Arena,
     segments: Vec<Segment>,
     frames: Vec<Frame>,
     touched: Vec<Touched>,
@@ -91,8 +92,7 @@ pub struct Output {
 impl Output {
     /// An empty output whose arena is at hand, not just reserved.
     pub fn new() -> Self {
-        let mut arena = vec![1; ARENA_KEPT];
-        arena.clear();
+        let arena = Arena::new(ARENA_KEPT);
         Output { arena, segments: Vec::new(), frames: Vec::new(), touched: Vec::new(), calm: 0 }
     }
 
@@ -120,20 +120,16 @@ impl Output {
         messages: u32,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        let start = self.arena.len();
-        write(&mut self.arena);
-        let end = self.arena.len();
+        let range = self.arena.append(write);
         let at = self.touch(token, place);
-        self.append(at, Piece::Frames { start, end }, end - start, messages);
+        self.append(at, Piece::Frames(range), range.len(), messages);
     }
 
     /// Appends bytes that are not data and may not be dropped.
     pub fn fixed(&mut self, token: Token, place: &mut u32, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.arena.len();
-        write(&mut self.arena);
-        let end = self.arena.len();
+        let range = self.arena.append(write);
         let at = self.touch(token, place);
-        self.append(at, Piece::Fixed { start, end }, end - start, 0);
+        self.append(at, Piece::Fixed(range), range.len(), 0);
     }
 
     /// Keeps a frame for the turn; the number to give to `shared`.
@@ -155,11 +151,12 @@ impl Output {
         touched.messages += messages;
         let last = self.segments.get_mut(touched.last as usize);
         // Neighbours in the arena become one write.
-        if let (Some(segment), Piece::Frames { start, end }) = (last, piece)
-            && let Piece::Frames { end: last_end, .. } = &mut segment.piece
-            && *last_end == start
+        if let (Some(segment), Piece::Frames(new)) = (last, piece)
+            && let Piece::Frames(last) = &mut segment.piece
+            && last.end == new.start
+            && self.arena.is_joined_at(new.start)
         {
-            *last_end = end;
+            last.end = new.end;
             return;
         }
         let new = self.segments.len() as u32;
@@ -203,6 +200,11 @@ impl Output {
         Some(taken)
     }
 
+    /// Nothing more is made before this is written: a driver may keep the bytes alive for that long.
+    pub fn seal(&mut self) {
+        self.arena.seal();
+    }
+
     /// The bytes of a chain that is a single piece, as nearly all are.
     #[inline]
     pub fn only_part(&self, chain: &Touched) -> Option<Part<'_>> {
@@ -210,10 +212,11 @@ impl Output {
             return None;
         }
         let segment = self.segments.get(chain.first as usize)?;
-        Some(match self.kept(segment) {
-            Kept::Frames(bytes) | Kept::Fixed(bytes) => Part::Brief(bytes),
-            Kept::Shared(frame) => Part::Lasting(frame.bytes()),
-        })
+        let owner = match segment.piece {
+            Piece::Frames(range) | Piece::Fixed(range) => self.arena.owner(range),
+            Piece::Shared(frame) => self.frames.get(frame as usize).map(Frame::bytes),
+        };
+        Some(Part::new(self.slice(segment), owner))
     }
 
     /// The chain of an entry that was taken.
@@ -276,12 +279,8 @@ impl Output {
 
     fn kept(&self, segment: &Segment) -> Kept<'_> {
         match segment.piece {
-            Piece::Frames { start, end } => {
-                Kept::Frames(self.arena.get(start..end).unwrap_or_default())
-            }
-            Piece::Fixed { start, end } => {
-                Kept::Fixed(self.arena.get(start..end).unwrap_or_default())
-            }
+            Piece::Frames(range) => Kept::Frames(self.arena.get(range)),
+            Piece::Fixed(range) => Kept::Fixed(self.arena.get(range)),
             Piece::Shared(frame) => match self.frames.get(frame as usize) {
                 Some(frame) => Kept::Shared(frame),
                 None => Kept::Fixed(&[]),

@@ -9,7 +9,8 @@ use super::events::Event;
 use super::ring::{Id, Op, Outcome, Ring};
 use crate::io::{Part, Sending, Token, Unsent};
 
-/// Brief bytes beyond this are sent at once: to copy them costs more than a call of their own.
+/// Bytes without an owner are sent at once beyond this: to copy them costs more than a call of their
+/// own.
 const COPIED: usize = 4096;
 
 impl<R: Ring> CompletionDriver<R> {
@@ -55,7 +56,7 @@ impl<R: Ring> CompletionDriver<R> {
     }
 
     pub(super) fn gather_part(&mut self, ticket: u32, token: Token, part: Part<'_>) -> Sending {
-        if matches!(part, Part::Brief(bytes) if bytes.len() > COPIED) {
+        if part.owner().is_none() && part.bytes().len() > COPIED {
             return self.send_at_once(token, &[part.slice()]);
         }
         let Some(entry) = self.entries.get(token) else {

@@ -31,8 +31,9 @@ impl Outgoing {
     /// Keeps a part until `clear`: where its bytes are. `None` if there is no room.
     #[inline]
     pub fn keep(&mut self, part: Part<'_>) -> Option<*const u8> {
-        match part {
-            Part::Brief(bytes) => {
+        let bytes = part.bytes();
+        match part.owner() {
+            None => {
                 let end = self.used + bytes.len();
                 if end > ROOM {
                     return None;
@@ -44,10 +45,10 @@ impl Outgoing {
                 self.used = end;
                 Some(start)
             }
-            Part::Lasting(bytes) => {
-                // A broadcast's frame comes once for each of its receivers.
-                if self.held.last().is_none_or(|last| last.as_ptr() != bytes.as_ptr()) {
-                    self.held.push(bytes.clone());
+            Some(owner) => {
+                // A turn's output, or a broadcast's frame, comes once for each of its receivers.
+                if self.held.last().is_none_or(|last| last.as_ptr() != owner.as_ptr()) {
+                    self.held.push(owner.clone());
                 }
                 Some(bytes.as_ptr())
             }
