@@ -130,7 +130,7 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     }
     drop((unix, originals));
     let publisher = Publisher::new(Arc::clone(&shared), epoch);
-    let desk = Arc::new(Desk::new(Arc::clone(&shared), publisher.clone()));
+    let desk = Arc::new(Desk::new(Arc::clone(&shared), publisher.clone(), kind.name()));
     let admin = admin_port(&config, &desk)?;
     let threads = crew.set_off();
     log_driver(kind, instead);
