@@ -16,7 +16,7 @@ PR_SET_SECCOMP = 22
 SECCOMP_MODE_FILTER = 2
 PR_SET_NO_NEW_PRIVS = 38
 
-# The number on every architecture that has the call (asm-generic/unistd.h).
+# The number on every architecture but Alpha (asm-generic/unistd.h).
 IO_URING_SETUP = 425
 
 # linux/bpf_common.h and linux/seccomp.h.
