@@ -86,8 +86,8 @@ pub(super) const ROWS: &[Spec] = &[
         default: &["1MiB"], change: Change::Restart,
         meaning: "Bytes that the kernel may receive into ahead of each reactor, 64KiB to 4GiB; io_uring \
                   only",
-        why: "What a reactor's peers send in one of its turns fits, and lies in a core's cache. When it \
-              is full, receives wait: ws_driver_events_total{event=no_buffer}.",
+        why: "What a reactor's peers send in one of its turns fits, and lies in a core's cache. When \
+              all are full, receives wait, which ws_driver_events_total counts as no_buffer.",
     },
     Spec {
         key: Key::MaxConnections, section: Section::Reactors,
