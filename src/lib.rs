@@ -18,7 +18,7 @@
 //! | [`reactor`] | one event loop per core: the turn, the slab, the wheel, the mailbox |
 //! | [`handler`] | what is served: the [`Handler`] trait, `echo`, `broadcast` |
 //! | [`gate`] | who may come in: origins, tokens, limits; asked before a handler |
-//! | [`io`] | drivers behind one seam; sockets, listeners, descriptor tables |
+//! | [`io`] | drivers behind one seam: epoll, io_uring; sockets, listeners, descriptor tables |
 //! | [`conn`] | one connection without I/O: bytes and time in, bytes and verdicts out |
 //! | [`proto`] | HTTP upgrade, frames, the transcoder in front of tungstenite, TLS |
 //!

@@ -1,6 +1,7 @@
 //! Starts reactors, owns signals, drains, joins.
 //! Not for connections: each belongs to one reactor, and the server never sees it.
 
+mod crew;
 mod desk;
 mod operate;
 mod panics;

@@ -13,6 +13,7 @@ use super::process::Process;
 use super::upkeep::{self, Upkeep};
 use crate::conn::deadline::Deadline;
 use crate::conn::reason::{CloseReason, RefusedReason};
+use crate::io::Counts;
 use crate::proto::tls::Handshake;
 use crate::reactor::arrivals::{Arrivals, ProxySource};
 use crate::reactor::shard::{CloseCodes, Counter, Gauge, Histogram, PauseCause, Phase, Shard};
@@ -29,16 +30,16 @@ impl Exposition {
     /// An exposition of what these reactors count and of the process they run in.
     #[must_use]
     pub fn new(shards: Vec<Arc<Shard>>) -> Self {
-        Self::with_upkeep(shards, Arc::default())
+        Self::with_upkeep(shards, Arc::default(), "none")
     }
 
-    /// The same, with what is done to the server.
+    /// The same, with what is done to the server, and the name of its reactors' drivers.
     #[must_use]
-    pub fn with_upkeep(shards: Vec<Arc<Shard>>, upkeep: Arc<Upkeep>) -> Self {
+    pub fn with_upkeep(shards: Vec<Arc<Shard>>, upkeep: Arc<Upkeep>, driver: &'static str) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Reactors(shards)));
         registry.register_collector(Box::new(upkeep::Told(upkeep)));
-        registry.register_collector(Box::new(Process::starting()));
+        registry.register_collector(Box::new(Process::starting(driver)));
         Self(registry)
     }
 
@@ -68,6 +69,7 @@ impl Collector for Reactors {
         compression(&mut sums)?;
         bounds(&mut sums)?;
         turns(&mut sums)?;
+        driver(&mut sums)?;
         sums.level("ws_reactors", "Reactors, each an event loop on a thread of its own.", None, {
             self.0.len() as u64
         })
@@ -423,6 +425,27 @@ fn turns(sums: &mut Sums<'_, '_>) -> fmt::Result {
         "ws_handler_panics",
         "Panics in handlers; each closed its connection with 1011.",
         |s| &s.handler_panics,
+    )
+}
+
+fn driver(sums: &mut Sums<'_, '_>) -> fmt::Result {
+    sums.gauge(
+        "ws_driver_requests",
+        "Requests that drivers have with the kernel; none under epoll.",
+        None,
+        |s| &s.driven.requests,
+    )?;
+    sums.gauge(
+        "ws_driver_buffers_lent",
+        "Receive buffers with bytes that reactors have not dealt with yet; none under epoll.",
+        None,
+        |s| &s.driven.buffers_lent,
+    )?;
+    sums.family(
+        ("ws_driver_events", "event"),
+        "What befell requests to the kernel, by event; none under epoll.",
+        &Counts::EVENTS,
+        |s, i| s.driven.events[i].get(),
     )
 }
 

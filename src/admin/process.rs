@@ -16,12 +16,13 @@ use crate::io::memory;
 #[derive(Debug)]
 pub struct Process {
     started: SystemTime,
+    driver: &'static str,
 }
 
 impl Process {
-    /// The one that this is, which starts now.
-    pub fn starting() -> Self {
-        Process { started: SystemTime::now() }
+    /// The one that this is, which starts now, with such drivers.
+    pub fn starting(driver: &'static str) -> Self {
+        Process { started: SystemTime::now(), driver }
     }
 }
 
@@ -49,10 +50,12 @@ impl Collector for Process {
                 .encode_gauge(&since_epoch.as_secs_f64())?;
         }
         let (pid, version) = (std::process::id().to_string(), env!("CARGO_PKG_VERSION"));
-        let help = "The process that answers: its id and the version it runs.";
-        encoder
-            .encode_descriptor("ws_process", help, None, MetricType::Info)?
-            .encode_info(&[("pid", pid.as_str()), ("version", version)])
+        let help = "The process that answers: its id, the version it runs, and its driver.";
+        encoder.encode_descriptor("ws_process", help, None, MetricType::Info)?.encode_info(&[
+            ("driver", self.driver),
+            ("pid", &pid),
+            ("version", version),
+        ])
     }
 }
 

@@ -7,8 +7,8 @@ use super::quantity::{parse_size, show_size};
 use super::settings::Choice;
 use crate::io::DriverChoice;
 
-/// The least and the most that a reactor's buffers may take: below it a busy turn finds none left,
-/// and the kernel takes no more than 16 buffers of 4 GiB each.
+/// The least and the most bytes that a reactor's buffers may take. Less than one peer's share of a turn
+/// would leave a single busy peer without; more than this nobody's turn can use.
 const BUFFERS: std::ops::RangeInclusive<u64> = 1 << 16..=1 << 32;
 
 /// How reactors speak with the kernel. It needs a restart to change.
@@ -55,7 +55,9 @@ impl DriverSettings {
         if BUFFERS.contains(&self.buffers) {
             return None;
         }
-        let wrong = format!("{} is too little or too much", show_size(self.buffers));
+        let is_less = self.buffers < *BUFFERS.start();
+        let what = if is_less { "too little" } else { "too much" };
+        let wrong = format!("{} is {what}", show_size(self.buffers));
         Some((Key::IoUringBuffers, Refusal::new(wrong, "write 64KiB to 4GiB")))
     }
 }

@@ -150,7 +150,7 @@ pub(super) enum Change {
 }
 
 /// One row of the table.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Spec {
     pub(super) key: Key,
     pub(super) section: Section,

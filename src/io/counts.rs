@@ -21,3 +21,21 @@ pub struct Counts {
     /// Receive buffers that are with the reactor now.
     pub buffers_lent: u64,
 }
+
+impl Counts {
+    /// What metrics call the events, in the order of [`events`](Self::events).
+    pub const EVENTS: [&'static str; 6] = [
+        "short_send",
+        "no_buffer",
+        "receive_cancelled",
+        "late_completion",
+        "queue_full",
+        "completion_overflow",
+    ];
+
+    /// How often each event has happened.
+    pub fn events(&self) -> [u64; Self::EVENTS.len()] {
+        let Counts { short_sends, no_buffer, cancelled, late, queue_full, overflows, .. } = *self;
+        [short_sends, no_buffer, cancelled, late, queue_full, overflows]
+    }
+}

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
@@ -75,6 +75,12 @@ pub struct EpollDriver {
     ready_left: usize,
     writable: VecDeque<Token>,
     buffer: Option<Box<[u8]>>,
+}
+
+impl AsRawFd for EpollDriver {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
 }
 
 impl EpollDriver {

@@ -1,8 +1,9 @@
 //! The driver's seam: accepted, received, sent, ended; and the drivers behind it.
 //! Not for connections' lives: a driver knows sockets and tokens, never why.
 //!
-//! The seam speaks of things done, not of readiness, so that a completion driver and a simulated
-//! one fit it as well as epoll does. A turn of the reactor calls [`Driver::wait`] once, then
+//! The seam speaks of things done, not of readiness: epoll's driver turns the one into the other,
+//! a completion driver over io_uring is told of things done, and a simulated one makes them up. Which
+//! one it is, a [`Seed`] knows and nobody asks. A turn of the reactor calls [`Driver::wait`] once, then
 //! [`Driver::next`] until it gives `None`, then sends and closes what the turn brought about.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
@@ -14,6 +15,7 @@ pub mod descriptors;
 mod epoll;
 pub mod listen;
 pub mod memory;
+mod original;
 mod part;
 mod probe;
 mod region;
@@ -27,6 +29,7 @@ use std::time::Duration;
 pub use self::chunk::Chunk;
 pub use self::counts::Counts;
 pub use self::epoll::EpollDriver;
+pub use self::original::Original;
 pub use self::part::Part;
 pub use self::seed::{DriverChoice, DriverKind, Needs, Seed};
 pub use self::uring::Unsupported;

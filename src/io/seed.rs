@@ -2,10 +2,12 @@
 //! thread takes its own descriptor table.
 //! Not for anyone to ask later which one it was.
 
-use std::io;
+use std::os::fd::AsRawFd;
 use std::time::Instant;
+use std::{fmt, io};
 
 use super::listen::Listener;
+use super::original::{Copied, Original};
 use super::uring::{self, Settings, Support, Unsupported};
 use super::{Driver, EpollDriver, Waker};
 
@@ -42,6 +44,7 @@ pub struct Needs {
 /// A driver that is not in use yet.
 pub struct Seed {
     epoch: Instant,
+    copied: Copied,
     inner: Inner,
 }
 
@@ -77,24 +80,55 @@ impl DriverKind {
     }
 }
 
+/// Its name, and what it must do without on this kernel.
+impl fmt::Display for DriverKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        let DriverKind::IoUring(Support { is_incremental, is_limited }) = *self else {
+            return Ok(());
+        };
+        if !is_incremental {
+            f.write_str(", each receive with a buffer of its own (Linux 6.12 lets them share)")?;
+        }
+        if !is_limited {
+            f.write_str(", without a share for each peer in a turn (Linux 6.17 has it)")?;
+        }
+        Ok(())
+    }
+}
+
 impl Seed {
-    /// A driver that is not in use yet, and its waker. To be made before any thread takes its own
-    /// descriptor table, so that every table has the waker.
+    /// A driver that is not in use yet, its waker, and what is to be dropped in this table once the
+    /// thread that uses it has its own. To be made before any thread takes its own descriptor table,
+    /// so that every table has the waker.
     ///
     /// # Errors
     /// The descriptor limit, for the most part.
-    pub fn new(kind: DriverKind, needs: Needs, epoch: Instant) -> io::Result<(Self, Waker)> {
-        match kind {
+    pub fn new(
+        kind: DriverKind,
+        needs: Needs,
+        epoch: Instant,
+    ) -> io::Result<(Self, Waker, Original)> {
+        let (inner, fd, waker) = match kind {
             DriverKind::Epoll => {
                 let (driver, waker) = EpollDriver::new(epoch)?;
-                Ok((Seed { epoch, inner: Inner::Epoll(Box::new(driver)) }, waker))
+                let fd = driver.as_raw_fd();
+                (Inner::Epoll(Box::new(driver)), fd, waker)
             }
             DriverKind::IoUring(support) => {
                 let Needs { buffers, descriptors } = needs;
                 let (seed, waker) = uring::Seed::new(Settings { buffers, descriptors }, support)?;
-                Ok((Seed { epoch, inner: Inner::IoUring(Box::new(seed)) }, waker.into()))
+                let fd = seed.as_raw_fd();
+                (Inner::IoUring(Box::new(seed)), fd, waker.into())
             }
-        }
+        };
+        let (original, copied) = Original::new(fd);
+        Ok((Seed { epoch, copied, inner }, waker, original))
+    }
+
+    /// The calling thread has just taken its own descriptor table, and the seed with it.
+    pub fn is_taken_along(&self) {
+        self.copied.tell();
     }
 
     /// The driver, which accepts from these listeners. `connections` is how many the reactor may

@@ -29,6 +29,12 @@ impl Counter {
         self.add(1);
     }
 
+    /// Takes over a sum that is counted elsewhere, and only grows there.
+    #[inline]
+    pub fn reach(&self, sum: u64) {
+        self.0.store(sum, Relaxed);
+    }
+
     /// The sum so far.
     #[inline]
     #[must_use]

@@ -19,6 +19,7 @@ mod core;
 mod deadlines;
 pub mod deflations;
 mod drain;
+pub mod driven;
 mod expiries;
 mod fanout;
 mod flush;
@@ -261,6 +262,7 @@ impl Reactor {
         shard.wheel_entries.set(core.wheel.entries());
         shard.mailbox_bytes.set(core.shared.mailboxes.bytes(core.id) as u64);
         shard.descriptors_used.set(core.driver.descriptors());
+        shard.driven.report(&core.driver.counts());
         let took = core.driver.now().saturating_sub(core.now.real);
         shard.turn_duration.observe_micros(took);
         shard.turn_ends();

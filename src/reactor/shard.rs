@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::arrivals::Arrivals;
 use super::deflations::Deflations;
+use super::driven::Driven;
 use crate::conn::deadline::Deadline;
 use crate::conn::reason::{CloseReason, RefusedReason};
 use crate::proto::tls::Handshake;
@@ -199,6 +200,8 @@ pub struct Shard {
     pub connections_active: Gauge,
     /// Slots of the slab in use, in whatever state.
     pub slots_used: Gauge,
+    /// What the driver counts.
+    pub driven: Driven,
 
     /// Connections taken from the listeners, refused ones included.
     pub accepted: Counter,
@@ -285,6 +288,7 @@ impl Shard {
             wheel_entries: Gauge::new(),
             connections_active: Gauge::new(),
             slots_used: Gauge::new(),
+            driven: Driven::new(),
             accepted: Counter::new(),
             refused: [const { Counter::new() }; RefusedReason::COUNT],
             arrivals: Arrivals::new(),

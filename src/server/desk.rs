@@ -27,9 +27,10 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub fn new(shared: Arc<Shared>, publisher: Publisher) -> Self {
+    pub fn new(shared: Arc<Shared>, publisher: Publisher, driver: &'static str) -> Self {
         let upkeep = Arc::new(Upkeep::new(shared.identity.clone()));
-        let exposition = Exposition::with_upkeep(shared.shards.clone(), Arc::clone(&upkeep));
+        let shards = shared.shards.clone();
+        let exposition = Exposition::with_upkeep(shards, Arc::clone(&upkeep), driver);
         Desk { shared, publisher, exposition, upkeep, is_draining: AtomicBool::new(false) }
     }
 }

@@ -9,31 +9,29 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::Served;
+use super::crew::{Berth, Crew};
 use super::desk::Desk;
-use super::operate::{Notice, Running};
-use super::panics;
+use super::operate::Running;
 use super::publisher::Publisher;
 use crate::admin;
 use crate::config::{self, Config, ListenAddress};
 use crate::gate::{Gate, GateError};
-use crate::handler::Factory;
 use crate::io::descriptors;
 use crate::io::listen::{self, Listener};
-use crate::io::{DriverKind, Needs, Seed, Unsupported, Waker, memory};
+use crate::io::{DriverKind, Needs, Original, Seed, Unsupported, Waker, memory};
 use crate::proto::tls::{Certificate, Identity, IdentityError};
 use crate::reactor::shard::Shard;
-use crate::reactor::{Mailboxes, Reactor, SURPLUS, Setup, Shared};
+use crate::reactor::{Mailboxes, SURPLUS, Shared};
 
 /// Descriptors of each table that are not for connections: standard streams, the log, the admin
 /// port, and some to spare.
 const RESERVE: u64 = 64;
 
-/// Descriptors that each reactor puts into every table: its epoll and its waker.
+/// Descriptors that each reactor puts into every table: its epoll or its ring, and its waker.
 const PER_REACTOR: u64 = 2;
 
 /// Fewer connections than this are worth a warning.
@@ -76,26 +74,11 @@ pub enum StartError {
     #[error("no routes; give at least one --route PATH=HANDLER")]
     NoRoutes,
     /// The driver that was asked for can't be had.
-    #[error("--driver io_uring: {0}; --driver auto takes epoll then")]
+    #[error("--driver io_uring can't be had: {0}; or give --driver auto, which takes epoll then")]
     Driver(#[from] Unsupported),
     /// The system would not give a thread, an epoll instance or the like.
     #[error("cannot start a reactor: {0}")]
     System(#[from] io::Error),
-}
-
-/// What a reactor's thread is given.
-struct Berth {
-    id: usize,
-    seed: Seed,
-    shared: Arc<Shared>,
-    factories: Vec<Factory>,
-    capacity: usize,
-    is_private: bool,
-    is_pinned: bool,
-    unix: Arc<Vec<Listener>>,
-    give_up_after: Duration,
-    ready: Sender<Result<Vec<SocketAddr>, StartError>>,
-    go: Receiver<()>,
 }
 
 pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, StartError> {
@@ -110,8 +93,8 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     let is_private = has_private_tables(&config);
     let capacity = capacity(&config, limit, is_private)?;
     probe(&config)?;
-    let kind = driver(&config)?;
-    let (seeds, wakers) = seeds(&config, kind, limit, epoch)?;
+    let (kind, instead) = config.driver.choice.settle()?;
+    let Seeds { seeds, wakers, originals } = seeds(&config, kind, limit, epoch)?;
     let tables = if is_private { config.reactors } else { 1 };
     let max_connections = config.max_connections.unwrap_or(capacity.saturating_mul(tables));
     let (infos, factories): (Vec<_>, Vec<_>) =
@@ -127,11 +110,9 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
 
     let (notices, inbox) = mpsc::channel();
     let mut addresses: Vec<ListenAddress> = config.listen.clone();
-    let mut starters = Vec::new();
-    let mut threads = Vec::new();
+    // If one of them can't begin, the others end before what they hold in common does.
+    let mut crew = Crew::default();
     for (id, seed) in seeds.into_iter().enumerate() {
-        let (ready, is_ready) = mpsc::channel();
-        let (starter, go) = mpsc::channel();
         let berth = Berth {
             id,
             seed,
@@ -142,23 +123,17 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
             is_pinned: config.pin_cores,
             unix: Arc::clone(&unix),
             give_up_after: give_up_after(&config.limits),
-            ready,
-            go,
         };
-        threads.push(spawn(berth, addresses.clone(), notices.clone())?);
         // One after the other, since the first one learns which port 0 became.
-        let bound = is_ready.recv().unwrap_or_else(|_| Err(thread_died()))?;
+        let bound = crew.take_on(berth, addresses.clone(), notices.clone())?;
         settle_ports(&mut addresses, &bound);
-        starters.push(starter);
     }
-    drop(unix);
+    drop((unix, originals));
     let publisher = Publisher::new(Arc::clone(&shared), epoch);
-    let desk = Arc::new(Desk::new(Arc::clone(&shared), publisher.clone()));
+    let desk = Arc::new(Desk::new(Arc::clone(&shared), publisher.clone(), kind.name()));
     let admin = admin_port(&config, &desk)?;
-    for starter in starters {
-        // A thread that is gone has sent its notice.
-        let _ = starter.send(());
-    }
+    let threads = crew.set_off();
+    log_driver(kind, instead);
     log_start(&config, &addresses, &admin, limit, is_private, max_connections);
     Ok(Running::new(config, shared, desk, publisher, addresses, admin, threads, (notices, inbox)))
 }
@@ -179,10 +154,6 @@ fn identity(config: &Config) -> Result<Option<Identity>, StartError> {
         return Ok(None);
     }
     Ok(Some(Identity::new(&config.tls)?))
-}
-
-fn thread_died() -> StartError {
-    StartError::System(io::Error::other("a reactor's thread ended before it began"))
 }
 
 fn has_private_tables(config: &Config) -> bool {
@@ -212,14 +183,12 @@ fn capacity(config: &Config, limit: u64, is_private: bool) -> Result<usize, Star
     }
 }
 
-/// The driver that the configuration comes to on this machine.
-fn driver(config: &Config) -> Result<DriverKind, StartError> {
-    let (kind, instead) = config.driver.choice.settle()?;
-    match instead {
-        Some(why) => log::warn!("driver: {}, since io_uring can't be had: {why}", kind.name()),
-        None => log::info!("driver: {}", kind.name()),
-    }
-    Ok(kind)
+/// What is made for all drivers before any thread takes its own descriptor table.
+struct Seeds {
+    seeds: Vec<Seed>,
+    wakers: Vec<Waker>,
+    /// To be dropped once each thread has its table.
+    originals: Vec<Original>,
 }
 
 fn seeds(
@@ -227,11 +196,16 @@ fn seeds(
     kind: DriverKind,
     descriptors: u64,
     epoch: Instant,
-) -> Result<(Vec<Seed>, Vec<Waker>), StartError> {
+) -> Result<Seeds, StartError> {
     let needs = Needs { buffers: config.driver.buffers as usize, descriptors };
-    let made: io::Result<Vec<_>> =
-        (0..config.reactors).map(|_| Seed::new(kind, needs, epoch)).collect();
-    Ok(made?.into_iter().unzip())
+    let mut made = Seeds { seeds: Vec::new(), wakers: Vec::new(), originals: Vec::new() };
+    for _ in 0..config.reactors {
+        let (seed, waker, original) = Seed::new(kind, needs, epoch)?;
+        made.seeds.push(seed);
+        made.wakers.push(waker);
+        made.originals.push(original);
+    }
+    Ok(made)
 }
 
 /// How long the kernel keeps trying with a peer that acknowledges nothing: no shorter than our own
@@ -257,7 +231,7 @@ fn probe(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-fn refused(address: String, source: io::Error) -> StartError {
+pub(super) fn refused(address: String, source: io::Error) -> StartError {
     let advice = match source.kind() {
         io::ErrorKind::AddrInUse => {
             "; stop what listens there, choose another address, or give --takeover to replace a \
@@ -297,97 +271,20 @@ fn settle_ports(addresses: &mut [ListenAddress], bound: &[SocketAddr]) {
     }
 }
 
-fn spawn(
-    berth: Berth,
-    addresses: Vec<ListenAddress>,
-    notices: Sender<Notice>,
-) -> Result<thread::JoinHandle<()>, StartError> {
-    let thread = thread::Builder::new().name(format!("reactor-{}", berth.id));
-    Ok(thread.spawn(move || {
-        let id = berth.id;
-        panics::log_on_this_thread();
-        let outcome =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| moor(berth, &addresses)));
-        let error = match outcome {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("it panicked; this is a bug".to_owned()),
-        };
-        // The server may be gone already, having failed to start.
-        let _ = notices.send(Notice::ReactorEnded { id, error });
-    })?)
-}
-
-/// The thread of one reactor.
-fn moor(berth: Berth, addresses: &[ListenAddress]) -> io::Result<()> {
-    if berth.is_pinned
-        && let Err(error) = descriptors::pin_to_core(berth.id)
-    {
-        log::warn!("reactor {} can't be pinned to a core: {error}", berth.id);
-    }
-    if berth.is_private {
-        descriptors::leave_signals_to_others()?;
-        descriptors::unshare_table()?;
-    }
-    let opened = open(&berth, addresses).and_then(|(listeners, bound)| {
-        // Slots and sockets are few until they are needed; this only reserves addresses for them.
-        let expected = berth.capacity.min(berth.shared.max_connections);
-        Ok((berth.seed.open(listeners, expected)?, bound))
-    });
-    let (driver, bound) = match opened {
-        Ok((driver, bound)) => (Some(driver), Ok(bound)),
-        Err(error) => (None, Err(error)),
-    };
-    // Whoever lets go of the originals last closes them, in its own table: that must be the server,
-    // which goes on once it is told.
-    drop(berth.unix);
-    let is_heard = berth.ready.send(bound).is_ok();
-    let Some(driver) = driver.filter(|_| is_heard && berth.go.recv().is_ok()) else {
-        return Ok(());
-    };
-    let services = berth.factories.iter().map(|make| make()).collect();
-    let reactor = Reactor::new(Setup {
-        id: berth.id,
-        driver,
-        services,
-        shared: berth.shared,
-        capacity: berth.capacity,
-        seed: fastrand::u64(..),
-    });
-    reactor.run()
-}
-
-/// Opens the listeners of one reactor; which addresses they are bound to.
-fn open(
-    berth: &Berth,
-    addresses: &[ListenAddress],
-) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
-    let mut listeners = Vec::new();
-    let mut bound = Vec::new();
-    for address in addresses {
-        if let ListenAddress::Tcp(address) = address {
-            let listener = Listener::tcp(*address, berth.give_up_after)
-                .map_err(|source| refused(address.to_string(), source))?;
-            bound.extend(listener.address());
-            listeners.push(listener);
-        }
-    }
-    for original in berth.unix.iter() {
-        listeners.push(if berth.is_private {
-            Listener::claim_copy(original)
-        } else {
-            original.duplicate()?
-        });
-    }
-    Ok((listeners, bound))
-}
-
 fn admin_port(config: &Config, desk: &Arc<Desk>) -> Result<Option<admin::AdminServer>, StartError> {
     let Some(address) = config.admin else { return Ok(None) };
     let fail = |source| refused(address.to_string(), source);
     let listener = Listener::tcp(address, give_up_after(&config.limits)).map_err(fail)?.into_std();
     let service = Arc::clone(desk) as Arc<dyn admin::AdminService>;
     admin::start(listener, config.admin_token.clone(), service).map(Some).map_err(fail)
+}
+
+/// Which driver it is and, where it was to be another one if that can be had, why it is not.
+fn log_driver(kind: DriverKind, instead: Option<Unsupported>) {
+    match instead {
+        Some(why) => log::warn!("driver: {kind}, since io_uring can't be had: {why}"),
+        None => log::info!("driver: {kind}"),
+    }
 }
 
 fn log_start(

@@ -30,6 +30,9 @@ const NAMES: &[&str] = &[
     "ws_deadlines_expired_total{deadline}",
     "ws_descriptors_allowed",
     "ws_descriptors_used",
+    "ws_driver_buffers_lent",
+    "ws_driver_events_total{event}",
+    "ws_driver_requests",
     "ws_fanout_latency_seconds",
     "ws_handler_panics_total",
     "ws_heartbeat_rtt_seconds",
@@ -51,7 +54,7 @@ const NAMES: &[&str] = &[
     "ws_phase_carried_over_total{phase}",
     "ws_pings_sent_total",
     "ws_pongs_received_total",
-    "ws_process_info{pid,version}",
+    "ws_process_info{driver,pid,version}",
     "ws_proxied_connections_total{source}",
     "ws_reactors",
     "ws_reads_paused_total{cause}",
@@ -99,7 +102,7 @@ fn of_everything() -> String {
     upkeep.reload_taken();
     upkeep.reload_refused();
     upkeep.reload_refused();
-    Exposition::with_upkeep(vec![Shard::new()], upkeep).render()
+    Exposition::with_upkeep(vec![Shard::new()], upkeep, "epoll").render()
 }
 
 #[test]
@@ -152,6 +155,9 @@ fn shards_are_summed_and_labels_find_their_counters() {
         shard.close_code(Some(1001));
         shard.close_code(Some(4000));
         shard.close_code(None);
+        shard.driven.events[1].reach(n);
+        shard.driven.requests.set(n);
+        shard.driven.buffers_lent.set(n);
         shard.turn_ends();
     }
     let text = Exposition::new(shards).render();
@@ -171,6 +177,10 @@ fn shards_are_summed_and_labels_find_their_counters() {
         "ws_close_codes_total{code=\"1001\"} 2",
         "ws_close_codes_total{code=\"application\"} 2",
         "ws_close_codes_total{code=\"none\"} 2",
+        "ws_driver_requests 11",
+        "ws_driver_buffers_lent 11",
+        "ws_driver_events_total{event=\"no_buffer\"} 11",
+        "ws_driver_events_total{event=\"short_send\"} 0",
         "ws_turns_total 2",
     ] {
         assert!(text.contains(&format!("\n{line}\n")), "{line} is not in:\n{text}");
@@ -200,9 +210,9 @@ fn a_histogram_counts_upwards_in_seconds() {
 
 #[test]
 fn the_process_is_named_and_its_use_of_the_machine_told() {
-    let text = Exposition::new(Vec::new()).render();
+    let text = Exposition::with_upkeep(Vec::new(), Arc::default(), "epoll").render();
     let info = format!(
-        "\nws_process_info{{pid=\"{}\",version=\"{}\"}} 1\n",
+        "\nws_process_info{{driver=\"epoll\",pid=\"{}\",version=\"{}\"}} 1\n",
         std::process::id(),
         env!("CARGO_PKG_VERSION")
     );

@@ -16,6 +16,7 @@ mod admission;
 mod changes;
 mod command_line;
 mod compression;
+mod driver;
 mod file;
 mod gate;
 mod precedence;

@@ -11,6 +11,7 @@ mod pool;
 mod request;
 mod seed;
 mod support;
+mod unsupported;
 mod wake;
 
 use std::collections::VecDeque;
@@ -24,7 +25,8 @@ use io_uring::{IoUring, cqueue, squeue};
 use socket2::Socket;
 
 pub use self::seed::{Seed, Settings};
-pub use self::support::{Support, Unsupported, support};
+pub use self::support::{Support, support};
+pub use self::unsupported::Unsupported;
 pub use self::wake::RingWaker;
 
 use self::outgoing::Outgoing;

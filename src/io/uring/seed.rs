@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
 use io_uring::IoUring;
@@ -62,6 +62,12 @@ pub(super) fn make(requests: u32, completions: u32) -> io::Result<IoUring> {
         .setup_submit_all()
         .setup_cqsize(completions)
         .build(requests)
+}
+
+impl AsRawFd for Seed {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
 }
 
 impl Seed {

@@ -12,6 +12,7 @@ use io_uring::{IoUring, Probe, cqueue, opcode};
 use super::pool::Pool;
 use super::request;
 use super::seed;
+use super::unsupported::{Circumstances, Unsupported};
 use crate::io::completion::File;
 
 /// What a kernel has of that which not all have.
@@ -21,35 +22,6 @@ pub struct Support {
     pub is_incremental: bool,
     /// A receive ends after a peer's share (Linux 6.17).
     pub is_limited: bool,
-}
-
-/// Why the ring can't be had.
-#[derive(Debug, thiserror::Error)]
-pub enum Unsupported {
-    /// By the operator of the machine.
-    #[error(
-        "the sysctl kernel.io_uring_disabled is {0}, which keeps this process from it; set it to 0"
-    )]
-    Disabled(String),
-    /// By a filter of system calls.
-    #[error(
-        "the system denies it ({0}): a container's or a service's filter of system calls \
-         (seccomp), most likely; allow io_uring_setup, io_uring_enter and io_uring_register"
-    )]
-    Denied(io::Error),
-    /// By age.
-    #[error(
-        "this kernel ({kernel}) is too old or was built without it: {lacks}; Linux 6.10 has it"
-    )]
-    TooOld {
-        /// As uname(2) tells it.
-        kernel: String,
-        /// What was tried.
-        lacks: String,
-    },
-    /// By want of memory or descriptors.
-    #[error("{0}")]
-    System(io::Error),
 }
 
 /// Operations without which nothing works.
@@ -70,13 +42,17 @@ const NEEDED: [(u8, &str); 9] = [
 /// # Errors
 /// Why it will not do.
 pub fn support() -> Result<Support, Unsupported> {
-    let ring = seed::make(8, 16).map_err(why_not)?;
-    let tried = |what: &'static str| move |error: io::Error| lacks(&format!("{what}: {error}"));
+    let here = Circumstances::here();
+    let tried = |what: &'static str| {
+        let here = &here;
+        move |error: io::Error| here.judge(what, error)
+    };
+    let ring = seed::make(8, 16).map_err(tried("rings for one thread that defer their work"))?;
     ring.submitter().register_enable_rings().map_err(tried("rings that begin disabled"))?;
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).map_err(tried("a list of operations"))?;
     if let Some((_, name)) = NEEDED.iter().find(|(code, _)| !probe.is_supported(*code)) {
-        return Err(lacks(&format!("{name} in a ring")));
+        return Err(here.lacking(&format!("{name} in a ring")));
     }
     let is_incremental = can_receive(true, false).is_ok();
     can_receive(is_incremental, false).map_err(tried("receiving into provided buffers"))?;
@@ -85,22 +61,6 @@ pub fn support() -> Result<Support, Unsupported> {
     can_abort().map_err(tried("socket options in a ring"))?;
     can_accept_without_waiting().map_err(tried("accepting without waiting"))?;
     Ok(Support { is_incremental, is_limited })
-}
-
-fn why_not(error: io::Error) -> Unsupported {
-    let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
-    match (error.raw_os_error(), disabled.as_deref().map(str::trim)) {
-        (Some(libc::EPERM), Ok(level)) if level != "0" => Unsupported::Disabled(level.to_owned()),
-        (Some(libc::EPERM | libc::EACCES), _) => Unsupported::Denied(error),
-        (Some(libc::ENOSYS), _) => lacks("io_uring_setup, unless a filter (seccomp) hides it"),
-        (Some(libc::EINVAL), _) => lacks("rings for a single thread that defer their work"),
-        _ => Unsupported::System(error),
-    }
-}
-
-fn lacks(what: &str) -> Unsupported {
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    Unsupported::TooOld { kernel: kernel.trim().to_owned(), lacks: what.to_owned() }
 }
 
 /// A ring with one socket, and whoever is at its other end.
