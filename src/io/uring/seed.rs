@@ -27,8 +27,9 @@ const COMPLETIONS: u32 = 8192;
 /// Sockets that are accepted and not adopted, or closed and not gone.
 const PASSING: usize = 512;
 
-/// Buffers that are consumed bit by bit: few and large.
-const LARGE_BUFFERS: usize = 16;
+/// Buffers that are consumed bit by bit: few and large, since a message that begins at the end of one
+/// ends in the next, and then has to be put together.
+const LARGE_BUFFERS: usize = 4;
 
 /// Bytes of a buffer that one receive takes, where it can't be consumed bit by bit.
 const SMALL_BUFFER: usize = 4096;
@@ -127,7 +128,7 @@ fn divide(bytes: usize, is_incremental: bool) -> (u16, usize) {
     if is_incremental {
         (LARGE_BUFFERS as u16, bytes.div_ceil(LARGE_BUFFERS).next_multiple_of(SMALL_BUFFER))
     } else {
-        let count = (bytes / SMALL_BUFFER).clamp(LARGE_BUFFERS, 1 << 14);
+        let count = (bytes / SMALL_BUFFER).clamp(16, 1 << 14);
         (count.next_power_of_two() as u16, SMALL_BUFFER)
     }
 }
