@@ -108,6 +108,9 @@ impl Core {
         let kept = self.keep_rest(&chain, taken, is_answered);
         std::mem::swap(&mut self.output, &mut self.gathered.output);
         self.count_ahead(&chain, taken, kept);
+        // The next flush may be another turn's.
+        self.account(chain.token);
+        self.arm(chain.token);
         let Some(conn) = self.slots.get(chain.token) else { return };
         debug_assert!(conn.output == NOWHERE, "something was queued before the flush was settled");
         self.output.mark(chain.token, &mut conn.output);

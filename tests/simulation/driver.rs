@@ -8,6 +8,7 @@ use pulsewheel::io::{Accepting, Chunk, Done, Driver, Ending, Sending, Token};
 use pulsewheel::proto::Acknowledged;
 
 use crate::households::peer_of;
+use crate::kernel::Purpose;
 use crate::net::{Event, Net, Server, SharedNet, SocketId};
 
 /// Bytes received in one go at most.
@@ -54,8 +55,15 @@ impl Net {
     /// Puts a socket on the ready list if it may have something to read.
     pub fn make_ready(&mut self, id: SocketId) {
         let socket = self.socket(id);
-        let has_more = !socket.up.is_empty() || socket.fin_here || socket.broken_here;
+        let has_more = socket.has_input();
         let (port, is_paused) = (socket.port, socket.is_paused || socket.is_ended);
+        if self.ports[port].kernel.is_some() {
+            if has_more {
+                self.notice(id, &[Purpose::Receive]);
+            }
+            return;
+        }
+        let socket = self.socket(id);
         if socket.token.is_some() && has_more && !is_paused {
             if !std::mem::replace(&mut self.socket(id).is_ready, true) {
                 self.ports[port].ready.push_back(id);
@@ -101,9 +109,9 @@ impl Net {
     }
 
     /// The server's end of a stream is closed; whether with a reset.
-    fn end(&mut self, id: SocketId, with_reset: bool) {
+    pub fn end(&mut self, id: SocketId, with_reset: bool) {
         let socket = self.socket(id);
-        let (port, latency) = (socket.port, socket.latency);
+        let latency = socket.latency;
         socket.server = Server::Gone;
         socket.token = None;
         // To close with unread input is to reset.
@@ -114,18 +122,13 @@ impl Net {
             socket.fin_down = true;
             self.push_down(id);
         }
-        self.ports[port].open -= 1;
     }
 
-    fn leave(&mut self, id: usize, token: Token, with_reset: bool) {
-        let port = &mut self.ports[id];
-        if let Some(at) = port.stillborn.iter().position(|stillborn| *stillborn == token) {
-            port.stillborn.swap_remove(at);
-            return;
-        }
-        let Some(socket) = port.remove(token) else {
+    /// A connection leaves the driver; the socket that it had.
+    pub fn depart(&mut self, id: usize, token: Token, with_reset: bool) -> Option<SocketId> {
+        let Some(socket) = self.ports[id].remove(token) else {
             self.breaches.push(format!("{token:?} was closed, but has no socket"));
-            return;
+            return None;
         };
         let now = self.now;
         let left = self.socket(socket);
@@ -136,7 +139,18 @@ impl Net {
             self.breaches
                 .push(format!("{token:?} was closed and leaves {bytes} bytes as an orphan"));
         }
+        Some(socket)
+    }
+
+    fn leave(&mut self, id: usize, token: Token, with_reset: bool) {
+        let port = &mut self.ports[id];
+        if let Some(at) = port.stillborn.iter().position(|stillborn| *stillborn == token) {
+            port.stillborn.swap_remove(at);
+            return;
+        }
+        let Some(socket) = self.depart(id, token, with_reset) else { return };
         self.end(socket, with_reset);
+        self.ports[id].open -= 1;
         let (delay, kind) = (self.random.u64(0..2_000_000), self.random.u8(0..3));
         if self.chance(self.faults.stale) {
             let token = (token.generation, token.index);
@@ -144,7 +158,24 @@ impl Net {
         }
     }
 
-    fn send(&mut self, id: SocketId, parts: &[IoSlice<'_>]) -> Sending {
+    /// What the peer's kernel has acknowledged.
+    pub fn acknowledged(&mut self, id: SocketId) -> Option<Acknowledged> {
+        let (now, socket) = (self.now, self.socket(id));
+        let last = Duration::from_micros(now - socket.acknowledged_at);
+        let bytes = socket.acknowledged;
+        socket.tells_acknowledged.then_some(Acknowledged { bytes, last })
+    }
+
+    /// The server shuts its side.
+    pub fn shut(&mut self, id: SocketId) {
+        if std::mem::replace(&mut self.socket(id).fin_down, true) {
+            self.breaches.push(format!("{id:?} was shut twice"));
+        }
+        self.push_down(id);
+    }
+
+    /// The server writes.
+    pub fn send(&mut self, id: SocketId, parts: &[IoSlice<'_>]) -> Sending {
         let (now, block) = (self.now, self.faults.block(&mut self.random));
         let part = self.faults.part(&mut self.random);
         let socket = self.socket(id);
@@ -222,6 +253,7 @@ impl Driver for SimulatedDriver {
             net.ports[self.id].stillborn.push(token);
             net.socket(id).was_cut = true;
             net.end(id, true);
+            net.ports[self.id].open -= 1;
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         if !net.ports[self.id].insert(token, id) {
@@ -243,6 +275,7 @@ impl Driver for SimulatedDriver {
         socket.up.clear();
         socket.down.extend(answer);
         net.end(id, false);
+        net.ports[self.id].open -= 1;
     }
 
     fn receive(&mut self, token: Token, on: bool) {
@@ -267,20 +300,14 @@ impl Driver for SimulatedDriver {
 
     fn acknowledged(&mut self, token: Token) -> Option<Acknowledged> {
         let mut net = self.net.borrow_mut();
-        let (now, id) = (net.now, net.ports[self.id].find(token)?);
-        let socket = net.socket(id);
-        let last = Duration::from_micros(now - socket.acknowledged_at);
-        let bytes = socket.acknowledged;
-        socket.tells_acknowledged.then_some(Acknowledged { bytes, last })
+        let id = net.ports[self.id].find(token)?;
+        net.acknowledged(id)
     }
 
     fn finish(&mut self, token: Token) {
         let mut net = self.net.borrow_mut();
         let Some(id) = net.ports[self.id].find(token) else { return };
-        if std::mem::replace(&mut net.socket(id).fin_down, true) {
-            net.breaches.push(format!("{token:?} was shut twice"));
-        }
-        net.push_down(id);
+        net.shut(id);
     }
 
     fn close(&mut self, token: Token) {

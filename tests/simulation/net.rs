@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use pulsewheel::io::Token;
 
+use crate::kernel::{Key, Purpose, Watch};
 use crate::port::Port;
 use crate::rules::Faults;
 use crate::trace::Trace;
@@ -48,6 +49,8 @@ pub enum Event {
     Room(SocketId),
     /// An event of a former connection reaches a reactor.
     Stale { port: usize, token: (u32, u32), kind: u8 },
+    /// A request of a ring is cancelled at last.
+    Cancelled { port: usize, key: Key, serial: u64 },
     /// Something happens to the server as a whole.
     Fate,
     /// The world's next stage begins.
@@ -131,6 +134,15 @@ pub struct Socket {
     pub was_cut: bool,
     /// Times the server's slot for it ended.
     pub graves: u32,
+    /// What a ring has to do with it.
+    pub watch: Watch,
+}
+
+impl Socket {
+    /// A read would find something.
+    pub fn has_input(&self) -> bool {
+        !self.up.is_empty() || self.fin_here || self.broken_here
+    }
 }
 
 /// What a client that reads finds at its end.
@@ -253,6 +265,7 @@ impl Net {
             is_vanished: false,
             was_cut: false,
             graves: 0,
+            watch: Watch::default(),
         });
         self.after(latency, Event::Connect(id));
         id
@@ -344,7 +357,8 @@ impl Net {
         let delay = self.faults.late_signal(&mut self.random);
         let now = self.now;
         let socket = self.socket(id);
-        if socket.token.is_none() || socket.is_signalled {
+        let is_watched = socket.token.is_some() || socket.watch.is_armed();
+        if !is_watched || socket.is_signalled {
             return;
         }
         let delay = delay.max(socket.quiet_until.saturating_sub(now));
@@ -378,6 +392,10 @@ impl Net {
             socket.acknowledged_at = now;
         }
         let is_shut = socket.fin_down && socket.down.is_empty();
+        if is_shut {
+            self.notice(id, &[Purpose::End]);
+        }
+        let socket = self.socket(id);
         if is_shut && socket.is_ended {
             // Both sides are shut, which the driver tells as the end once more.
             socket.is_ended = false;

@@ -1,10 +1,11 @@
-//! One reactor's descriptor table and listener, as the simulated kernel keeps them.
+//! One reactor's tokens and listener, as the simulated kernel keeps them.
 //! Not the calls on them: those are the driver's.
 
 use std::collections::VecDeque;
 
 use pulsewheel::io::{Accepting, Done, Token};
 
+use crate::kernel::Kernel;
 use crate::net::SocketId;
 
 /// A listener, the sockets under their tokens, and the lists that a readiness driver keeps.
@@ -37,6 +38,8 @@ pub struct Port {
     pub refused: u64,
     /// The wait that the reactor asked for.
     pub asked: Option<u64>,
+    /// What there is for a ring, if the reactor has one.
+    pub kernel: Option<Box<Kernel>>,
 }
 
 impl Port {
@@ -61,6 +64,7 @@ impl Port {
             kept_waiting: None,
             refused: 0,
             asked: None,
+            kernel: None,
         }
     }
 
@@ -93,6 +97,9 @@ impl Port {
 
     /// True if a wait would not wait.
     pub fn is_busy(&self) -> bool {
+        if let Some(kernel) = &self.kernel {
+            return kernel.is_busy();
+        }
         let can_accept = !self.queue.is_empty() && self.accepting == Accepting::On;
         !self.ready.is_empty() || !self.writable.is_empty() || !self.stale.is_empty() || can_accept
     }

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use pulsewheel::config::{Admission, Limits, Rate, RatePolicy, SlowConsumer};
 
 use crate::households;
+use crate::kernel::Shape;
 use crate::manner::Manner;
 
 /// One second in microseconds.
@@ -80,6 +81,8 @@ pub struct Rules {
     pub admission: Admission,
     pub households: u32,
     pub faults: Faults,
+    /// Which reactors have a ring, and of what sizes.
+    pub rings: Vec<Option<Shape>>,
     pub mailbox_limit: usize,
     pub max_connections: usize,
     /// Room in each reactor's table.
@@ -120,6 +123,7 @@ impl Rules {
             admission: Admission::default(),
             households: 1,
             faults: faults(latency, &mut random),
+            rings: Vec::new(),
             mailbox_limit: if random.bool() { 1 << 20 } else { random.usize(600..8_000) },
             max_connections: usize::MAX,
             capacity: 1 << 12,
@@ -145,6 +149,7 @@ impl Rules {
         }
         rules.people(&mut random);
         (rules.admission, rules.households) = households::draw(seed, rules.clients.len());
+        rules.rings = rings(seed, rules.reactors, is_large);
         rules.change_minds(&mut random);
         rules.largest_message =
             rules.limits.max_message_size.min(rules.limits.outbox_limit / 2 - 16);
@@ -247,6 +252,14 @@ impl Rules {
             |limits: &Limits| limits.message_rate.is_some() || limits.message_rate_total.is_some();
         self.every_limits().any(has_rate)
     }
+}
+
+/// About every other reactor has a ring. Drawn from numbers of their own, so that the rest of the
+/// world is what it would be without.
+fn rings(seed: u64, reactors: usize, is_large: bool) -> Vec<Option<Shape>> {
+    let mut random = Rng::with_seed(seed ^ 0x4119);
+    let draw = |_| random.bool().then(|| Shape::draw(&mut random, is_large));
+    (0..reactors).map(draw).collect()
 }
 
 /// Some worlds begin shortly before ticks wrap, or the microseconds of a ping's clock.

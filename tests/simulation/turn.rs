@@ -8,6 +8,7 @@ use pulsewheel::reactor::Reactor;
 
 use crate::invariants::{Inspection, Tenants};
 use crate::net::{Event, Net};
+use crate::ringed::RingedDriver;
 use crate::rules::SECOND;
 use crate::world::World;
 
@@ -17,6 +18,8 @@ const IDLE_TURNS: u32 = 64;
 /// A reactor and when it turns.
 pub struct Station {
     pub reactor: Option<Reactor>,
+    /// Its driver, if that is over a ring.
+    pub ring: Option<RingedDriver>,
     pub wake: Arc<AtomicBool>,
     pub turn_at: Option<u64>,
     pub stalled_until: u64,
@@ -32,9 +35,10 @@ pub struct Station {
 }
 
 impl Station {
-    pub fn new((reactor, wake): (Reactor, Arc<AtomicBool>)) -> Self {
+    pub fn new(reactor: Reactor, ring: Option<RingedDriver>, wake: Arc<AtomicBool>) -> Self {
         Station {
             reactor: Some(reactor),
+            ring,
             wake,
             turn_at: None,
             stalled_until: 0,
@@ -105,6 +109,7 @@ impl World {
         self.inspect(id, spent, before)?;
         if !goes_on {
             self.stations[id].reactor = None;
+            self.stations[id].ring.take().map_or(Ok(()), |ring| ring.end())?;
         }
         Ok(())
     }
@@ -114,6 +119,9 @@ impl World {
         let station = &mut self.stations[id];
         let Some(reactor) = &mut station.reactor else { return Ok(()) };
         let announced = reactor.announce();
+        if let Some(ring) = &station.ring {
+            ring.begin_wait(announced).map_err(|what| format!("reactor {id}: {what}"))?;
+        }
         let mut net = self.net.borrow_mut();
         let wait = if net.ports[id].is_busy() { Some(0) } else { announced };
         let clock = net.ports[id].clock;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pulsewheel::CloseReason;
-use pulsewheel::io::{Chunk, Done, Ending, Token};
+use pulsewheel::io::{Chunk, Done, Driver, Ending, Token};
 use pulsewheel::reactor::Shared;
 use pulsewheel::reactor::audit::Grave;
 use pulsewheel::simulation::Berth;
@@ -15,7 +15,9 @@ use pulsewheel::simulation::Berth;
 use crate::client::{Bound, Client, End, Scene};
 use crate::driver::SimulatedDriver;
 use crate::households::socket_of;
+use crate::kernel::Purpose;
 use crate::net::{Event, Net, Server, SharedNet, SocketId, Stage};
+use crate::ringed::RingedDriver;
 use crate::rules::{Rules, SECOND};
 use crate::serve::{self, Visits};
 use crate::trace::Trace;
@@ -70,9 +72,16 @@ impl World {
         net.households = rules.households;
         let net = Rc::new(RefCell::new(net));
         let wakes: Vec<_> = (0..rules.reactors).map(|_| Arc::new(AtomicBool::new(false))).collect();
+        let ring = |(id, shape): (usize, &Option<_>)| {
+            shape.map(|shape| RingedDriver::new(&net, id, shape, rules.capacity.min(1 << 12)))
+        };
+        let rings: Vec<_> = rules.rings.iter().enumerate().map(ring).collect();
         let berth = |(id, wake): (usize, &Arc<AtomicBool>)| {
             net.borrow_mut().ports[id].descriptors = rules.descriptors;
-            let driver = Box::new(SimulatedDriver { net: Rc::clone(&net), id });
+            let driver: Box<dyn Driver> = match &rings[id] {
+                Some(ring) => Box::new(ring.clone()),
+                None => Box::new(SimulatedDriver { net: Rc::clone(&net), id }),
+            };
             let seed = seed.wrapping_mul(31) + id as u64;
             Berth { driver, wake: Arc::clone(wake), capacity: rules.capacity, seed }
         };
@@ -84,7 +93,9 @@ impl World {
             rules.mailbox_limit,
             rules.max_connections,
         );
-        let stations = reactors.into_iter().zip(wakes).map(Station::new).collect();
+        let stations = reactors.into_iter().zip(rings).zip(wakes);
+        let stations =
+            stations.map(|((reactor, ring), wake)| Station::new(reactor, ring, wake)).collect();
         let mut world = World {
             net,
             stations,
@@ -180,6 +191,7 @@ impl World {
                 net.socket(socket).broken_here = true;
                 net.socket(socket).up.clear();
                 net.signal(socket);
+                net.notice(socket, &[Purpose::Room, Purpose::End]);
             }
             Event::Signal(socket) => {
                 let mut net = self.net.borrow_mut();
@@ -197,6 +209,9 @@ impl World {
                 return self.at_client(socket, |client, scene| client.ended(scene, End::Reset));
             }
             Event::Room(socket) => self.net.borrow_mut().pump(socket),
+            Event::Cancelled { port, key, serial } => {
+                self.net.borrow_mut().cancelled(port, key, serial);
+            }
             Event::Stale { port, token, kind } => self.stale(port, token, kind),
             Event::Fate => self.fate(),
             Event::Stage(stage) => return self.enter(stage),
@@ -214,6 +229,9 @@ impl World {
             net.after(latency, Event::Broken(socket));
         } else {
             net.ports[port].queue.push_back(socket);
+            if net.ports[port].kernel.is_some() {
+                net.knock(port);
+            }
             net.wake(port);
         }
     }
@@ -222,8 +240,14 @@ impl World {
         let mut net = self.net.borrow_mut();
         let spurious = net.faults.spurious;
         let is_spurious = net.chance(spurious);
-        let Some(token) = net.socket(socket).token else { return };
         let port = net.socket(socket).port;
+        if net.ports[port].kernel.is_some() {
+            if std::mem::replace(&mut net.socket(socket).wants_write, false) || is_spurious {
+                net.notice(socket, &[Purpose::Room]);
+            }
+            return;
+        }
+        let Some(token) = net.socket(socket).token else { return };
         if std::mem::replace(&mut net.socket(socket).wants_write, false) || is_spurious {
             net.ports[port].writable.push_back(token);
             net.wake(port);

@@ -32,6 +32,13 @@ const SHARE: usize = 1024;
 /// While so many events wait, the ring is asked for no more.
 const ENOUGH: usize = 2 * SHARE;
 
+/// Waits within one look: what ended during the first is asked for anew, and has its answer in the
+/// second.
+const LOOKS: usize = 3;
+
+/// Bytes that a look takes where there is no buffer.
+const LOOKED_AT: usize = 4096;
+
 /// A driver over a ring.
 pub struct CompletionDriver<R> {
     ring: R,
@@ -43,7 +50,8 @@ pub struct CompletionDriver<R> {
     unsent: VecDeque<Unsent>,
     /// Counts what is submitted together, round and round; never 0.
     batch: u8,
-    /// Whatever was done before this turn's looks has been taken in.
+    /// Whatever was done before this turn's looks has been taken in, and nothing has been asked for
+    /// since.
     has_looked: bool,
     counts: Counts,
 }
@@ -94,6 +102,7 @@ impl<R: Ring> CompletionDriver<R> {
             let file = entry.file();
             self.ring.push(Id::Receive(token), Op::Receive(file));
             self.counts.requests += 1;
+            self.has_looked = false;
         }
     }
 
@@ -179,6 +188,34 @@ impl<R: Ring> CompletionDriver<R> {
         }
     }
 
+    /// Asks for what comes from a connection that is looked at, though it may be paused.
+    fn ask_anew(&mut self, token: Token) {
+        let Some(entry) = self.entries.get(token) else { return };
+        if entry.has(ARMED | ENDED) {
+            return;
+        }
+        let is_paused = entry.has(PAUSED);
+        entry.flags &= !(STARVED | PAUSED);
+        self.arm(token);
+        if is_paused {
+            self.receive(token, false);
+        }
+    }
+
+    /// What others have sent holds all buffers, and a verdict can't wait until they are back.
+    fn look_without_buffer(&mut self, token: Token) -> Option<Done> {
+        let file = self.entries.get(token)?.file();
+        let mut buffer = vec![0; LOOKED_AT].into_boxed_slice();
+        match self.ring.receive(file, &mut buffer) {
+            Ok(0) => self.ended(token, Ending::Finished),
+            Ok(length) => return Some(Done::Received(token, Chunk::new(buffer, length))),
+            Err(error) if is_nothing(error.kind()) => return None,
+            Err(error) => self.ended(token, Ending::Failed(error.kind())),
+        }
+        let entry = self.entries.get(token)?;
+        self.events.take(entry, token).map(Event::done)
+    }
+
     /// A connection goes, and its requests with it.
     fn leave(&mut self, token: Token, with_reset: bool) {
         let Some(entry) = self.entries.remove(token) else { return };
@@ -238,26 +275,27 @@ impl<R: Ring> Driver for CompletionDriver<R> {
     }
 
     fn look(&mut self, token: Token) -> Option<Done> {
-        let entry = self.entries.get(token)?;
-        let is_asked_anew = !entry.has(ARMED | ENDED);
-        if is_asked_anew {
-            entry.flags = (entry.flags & !STARVED) | ARMED;
-            let (file, is_paused) = (entry.file(), entry.has(PAUSED));
-            self.ring.push(Id::Receive(token), Op::Receive(file));
-            self.counts.requests += 1;
-            if is_paused {
-                entry.flags |= CANCELLING;
-                self.ring.push(Id::Chore, Op::Cancel(Id::Receive(token)));
+        self.ask_anew(token);
+        for _ in 0..LOOKS {
+            let is_idle = self.has_looked;
+            if !is_idle {
+                self.has_looked = true;
+                // What makes the ring unusable is met again by the next wait.
+                let _ = self.ring.wait(Some(Duration::ZERO));
+                self.take_in();
+            }
+            let entry = self.entries.get(token)?;
+            if let Some(event) = self.events.take(entry, token) {
+                return Some(event.done());
+            }
+            if entry.has(STARVED) {
+                return self.look_without_buffer(token);
+            }
+            if is_idle {
+                break;
             }
         }
-        if is_asked_anew || !self.has_looked {
-            self.has_looked = true;
-            // What makes the ring unusable is met again by the next wait.
-            let _ = self.ring.wait(Some(Duration::ZERO));
-            self.take_in();
-        }
-        let entry = self.entries.get(token)?;
-        self.events.take(entry, token).map(Event::done)
+        None
     }
 
     fn recycle(&mut self, chunk: Chunk) {
@@ -362,6 +400,10 @@ impl<R: Ring> Driver for CompletionDriver<R> {
             ..self.counts
         }
     }
+}
+
+fn is_nothing(error: io::ErrorKind) -> bool {
+    matches!(error, io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 fn failed(error: i32) -> Ending {

@@ -117,6 +117,13 @@ pub trait Ring {
     /// Takes a chunk back.
     fn recycle(&mut self, chunk: Chunk);
 
+    /// Receives what is there at once, into memory of the reactor's: for a socket that has no receive
+    /// with the ring, where the ring has no buffer for one.
+    ///
+    /// # Errors
+    /// As recv(2); `WouldBlock` where nothing is there.
+    fn receive(&mut self, file: File, buffer: &mut [u8]) -> io::Result<usize>;
+
     /// Sends as much as is taken at once, behind what was asked for before.
     ///
     /// # Errors

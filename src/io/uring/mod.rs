@@ -34,6 +34,7 @@ use self::pool::Pool;
 use self::request::{Name, Place};
 use super::completion::{Completion, File, Id, Op, Outcome, Ring, RingCounts};
 use super::listen::{Listener, answer_and_finish};
+use super::region::Region;
 use super::{Chunk, probe};
 use crate::proto::Acknowledged;
 
@@ -50,6 +51,8 @@ pub struct KernelRing {
     ring: IoUring,
     pool: Pool,
     outgoing: Outgoing,
+    /// Where bytes are received that find no buffer.
+    scratch: Region,
     places: Box<[Place]>,
     epoch: Instant,
     listeners: Vec<Listener>,
@@ -295,6 +298,16 @@ impl Ring for KernelRing {
 
     fn recycle(&mut self, chunk: Chunk) {
         self.pool.recycle(chunk);
+    }
+
+    fn receive(&mut self, file: File, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = buffer.len().min(self.scratch.len());
+        let start = self.scratch.at(0, room).as_ptr();
+        let received = self.await_now(request::receive_now(file, start, room))?;
+        let received = received.min(room);
+        // SAFETY: the kernel has put so many bytes there and is through with them; `buffer` is ours.
+        unsafe { buffer.as_mut_ptr().copy_from_nonoverlapping(start, received) };
+        Ok(received)
     }
 
     fn send(&mut self, file: File, parts: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -108,6 +108,11 @@ pub fn receive(File(file): File, is_limited: bool) -> Entry {
     if is_limited { with(entry, TOTAL, &SHARE.to_ne_bytes()) } else { entry }
 }
 
+/// A receive whose outcome is awaited.
+pub fn receive_now(File(file): File, start: *mut u8, room: usize) -> Entry {
+    opcode::Recv::new(Fixed(file), start, room as u32).flags(libc::MSG_DONTWAIT).build()
+}
+
 /// A send of bytes that stay where they are; only what is not taken is told.
 pub fn send(File(file): File, bytes: *const u8, length: usize) -> Entry {
     opcode::Send::new(Fixed(file), bytes, length as u32)

@@ -17,6 +17,7 @@ use super::support::Support;
 use super::{KernelRing, RingWaker, wake};
 use crate::io::completion::{CompletionDriver, RingCounts, WAITING};
 use crate::io::listen::Listener;
+use crate::io::region::Region;
 
 /// Requests that are handed over in one call.
 const REQUESTS: u32 = 1024;
@@ -105,6 +106,7 @@ impl Seed {
             ring,
             pool,
             outgoing: Outgoing::new()?,
+            scratch: Region::new(SMALL_BUFFER)?,
             places,
             epoch,
             listeners,
