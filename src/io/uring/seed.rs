@@ -15,7 +15,7 @@ use super::pool::Pool;
 use super::request::{self, Name, Place};
 use super::support::Support;
 use super::{KernelRing, RingWaker, wake};
-use crate::io::completion::{WAITING, CompletionDriver, RingCounts};
+use crate::io::completion::{CompletionDriver, RingCounts, WAITING};
 use crate::io::listen::Listener;
 
 /// Requests that are handed over in one call.
