@@ -110,7 +110,7 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     let is_private = has_private_tables(&config);
     let capacity = capacity(&config, limit, is_private)?;
     probe(&config)?;
-    let kind = driver(&config)?;
+    let (kind, instead) = config.driver.choice.settle()?;
     let (seeds, wakers) = seeds(&config, kind, limit, epoch)?;
     let tables = if is_private { config.reactors } else { 1 };
     let max_connections = config.max_connections.unwrap_or(capacity.saturating_mul(tables));
@@ -159,6 +159,7 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
         // A thread that is gone has sent its notice.
         let _ = starter.send(());
     }
+    log_driver(kind, instead);
     log_start(&config, &addresses, &admin, limit, is_private, max_connections);
     Ok(Running::new(config, shared, desk, publisher, addresses, admin, threads, (notices, inbox)))
 }
@@ -210,16 +211,6 @@ fn capacity(config: &Config, limit: u64, is_private: bool) -> Result<usize, Star
         Some(room) if room > 0 => Ok(usize::try_from(room).unwrap_or(usize::MAX).min(1 << 24)),
         _ => Err(StartError::Descriptors { limit, reactors: config.reactors }),
     }
-}
-
-/// The driver that the configuration comes to on this machine.
-fn driver(config: &Config) -> Result<DriverKind, StartError> {
-    let (kind, instead) = config.driver.choice.settle()?;
-    match instead {
-        Some(why) => log::warn!("driver: {}, since io_uring can't be had: {why}", kind.name()),
-        None => log::info!("driver: {}", kind.name()),
-    }
-    Ok(kind)
 }
 
 fn seeds(
@@ -388,6 +379,14 @@ fn admin_port(config: &Config, desk: &Arc<Desk>) -> Result<Option<admin::AdminSe
     let listener = Listener::tcp(address, give_up_after(&config.limits)).map_err(fail)?.into_std();
     let service = Arc::clone(desk) as Arc<dyn admin::AdminService>;
     admin::start(listener, config.admin_token.clone(), service).map(Some).map_err(fail)
+}
+
+/// The driver that the configuration came to on this machine.
+fn log_driver(kind: DriverKind, instead: Option<Unsupported>) {
+    match instead {
+        Some(why) => log::warn!("driver: {}, since io_uring can't be had: {why}", kind.name()),
+        None => log::info!("driver: {}", kind.name()),
+    }
 }
 
 fn log_start(
