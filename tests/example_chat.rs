@@ -12,6 +12,8 @@ use tungstenite::{Error, Message, WebSocket};
 #[path = "../examples/chat.rs"]
 #[allow(dead_code, reason = "its main function runs in the example only")]
 mod chat;
+#[path = "harness/driver.rs"]
+mod driver;
 
 /// Far longer than an answer on loopback takes; a test that waits for it has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,6 +28,7 @@ impl Room {
     /// The example's handler on a free port, on two reactors.
     fn open() -> Room {
         let mut config = Config { admin: None, reactors: 2, ..Config::default() };
+        config.driver = driver::settings();
         config.drain.window = Duration::ZERO;
         let server = Server::builder().config(config).listen([([127, 0, 0, 1], 0).into()]);
         let running = server.route("/chat", chat::Chat).start().unwrap();

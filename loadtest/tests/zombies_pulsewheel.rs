@@ -15,6 +15,7 @@ use zombie_server::{assert_noticed, report, run};
 
 fn config() -> Config {
     let mut config = Config { admin: None, reactors: 2, ..Config::default() };
+    config.driver = harness::driver::settings();
     config.limits.handshake_timeout = Duration::from_millis(800);
     config.limits.ping_interval = Some(Duration::from_millis(600));
     config.limits.pong_timeout = Some(Duration::from_millis(400));

@@ -1,7 +1,8 @@
 //! Listeners: binding them, and finding out first whether the address is taken.
 //! Not for accepting in a loop: drivers do that.
 
-use std::io::{self, Read, Write};
+use std::io;
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
@@ -112,13 +113,13 @@ pub fn probe(address: SocketAddr) -> io::Result<()> {
     tcp_socket(address)?.bind(&address.into())
 }
 
-/// Says why a connection is not served.
-pub(super) fn answer_and_finish(mut socket: &Socket, answer: &[u8]) {
-    let _ = socket.write(answer);
+/// Says why a connection is not served, and waits for nothing, whatever kind of socket it is.
+pub(super) fn answer_and_finish(socket: &Socket, answer: &[u8]) {
+    let _ = socket.send_with_flags(answer, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
     let _ = socket.shutdown(Shutdown::Write);
     // Unread input would turn the close into a reset, and that could overtake the answer.
-    let mut scrap = [0; 2048];
-    let _ = socket.read(&mut scrap);
+    let mut scrap = [MaybeUninit::uninit(); 2048];
+    let _ = socket.recv_with_flags(&mut scrap, libc::MSG_DONTWAIT);
 }
 
 fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {

@@ -113,6 +113,8 @@ impl Reactor {
         let real = driver.now();
         let clock = Clock::new(real);
         let core = Core::new(id, driver, shared, capacity, seed);
+        // Its first turn comes with its first guest.
+        core.shard.descriptors_used.set(core.driver.descriptors());
         Reactor {
             core,
             services,

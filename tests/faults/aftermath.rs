@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::harness::sockets::{self, Socket, State};
+use crate::harness::sockets::{self, Rings, Socket, State};
 use crate::harness::{Metrics, PATIENCE, RawClient, SLACK, Server, frame, ms};
 
 /// What a server holds while nobody is connected.
@@ -12,6 +12,8 @@ use crate::harness::{Metrics, PATIENCE, RawClient, SLACK, Server, frame, ms};
 pub struct Baseline {
     /// Of each thread.
     descriptors: BTreeMap<u32, usize>,
+    /// Where the driver has any.
+    rings: Rings,
     /// By its own account.
     descriptors_used: f64,
     /// What the lines of errors that are meant to be logged contain.
@@ -33,7 +35,8 @@ impl Baseline {
                 *count = again[thread].min(*count);
             }
         }
-        Baseline { descriptors, descriptors_used, expected_error: None }
+        let rings = sockets::rings(server.pid());
+        Baseline { descriptors, rings, descriptors_used, expected_error: None }
     }
 }
 
@@ -56,6 +59,7 @@ pub fn nothing_is_left(server: &Server, baseline: &Baseline, longest: Duration) 
     every_end_has_one_reason(&metrics);
     assert_eq!(metrics.value("ws_descriptors_used", &[]), baseline.descriptors_used);
     no_descriptor_is_left(server, baseline);
+    no_request_is_left(server, baseline);
     no_socket_is_left(server, begun + longest + SLACK);
     serve_one(server);
 }
@@ -105,6 +109,20 @@ fn no_descriptor_is_left(server: &Server, baseline: &Baseline) {
         }
         let before = &baseline.descriptors;
         assert!(begun.elapsed() < PATIENCE, "descriptors of threads: {now:?}, before: {before:?}");
+        std::thread::sleep(ms(20));
+    }
+}
+
+/// By the kernel's account: no socket in a ring's table, and nothing that waits for one.
+fn no_request_is_left(server: &Server, baseline: &Baseline) {
+    let begun = Instant::now();
+    loop {
+        let now = sockets::rings(server.pid());
+        if now == baseline.rings {
+            return;
+        }
+        let before = &baseline.rings;
+        assert!(begun.elapsed() < PATIENCE, "in rings: {now:?}, before: {before:?}");
         std::thread::sleep(ms(20));
     }
 }

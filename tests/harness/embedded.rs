@@ -9,7 +9,7 @@ use pulsewheel::config::{Config, ListenAddress};
 use pulsewheel::server::{Drainer, Ended};
 use pulsewheel::{Publisher, Server};
 
-use super::{Metrics, PATIENCE, RawClient, admin};
+use super::{Metrics, PATIENCE, RawClient, admin, driver};
 
 /// A server that runs on threads of this process, and is drained when dropped.
 pub struct Embedded {
@@ -28,6 +28,7 @@ impl Embedded {
             listen: vec![ListenAddress::Tcp(any_port)],
             admin: Some(any_port),
             reactors: 2,
+            driver: driver::settings(),
             ..Config::default()
         };
         config.limits.ping_interval = None;

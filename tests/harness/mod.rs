@@ -17,6 +17,7 @@
 mod admin;
 pub mod deflate;
 pub mod distance;
+pub mod driver;
 mod embedded;
 pub mod frame;
 mod herd;

@@ -1,4 +1,4 @@
-//! The kernel's table of TCP sockets and a process's descriptors, read from /proc.
+//! The kernel's table of TCP sockets, and a process's descriptors and rings, read from /proc.
 //! Not for what the server thinks it holds: its metrics say that, and this checks them.
 
 use std::collections::BTreeMap;
@@ -144,4 +144,65 @@ pub fn descriptors(pid: u32) -> BTreeMap<u32, usize> {
         Some((thread, std::fs::read_dir(task.path().join("fd")).ok()?.count()))
     };
     tasks.flatten().filter_map(count).collect()
+}
+
+/// What a process has in the rings of io_uring: in all of them together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rings {
+    /// Sockets that have no descriptor, only a place in a ring's own table.
+    pub sockets: usize,
+    /// Requests that wait for a socket, by the number of their operation (linux/io_uring.h).
+    pub waits: BTreeMap<u32, usize>,
+}
+
+impl Rings {
+    /// Receives that wait.
+    pub fn receives(&self) -> usize {
+        const RECV: u32 = 27;
+        self.waits.get(&RECV).copied().unwrap_or(0)
+    }
+
+    /// Requests of any kind that wait.
+    pub fn requests(&self) -> usize {
+        self.waits.values().sum()
+    }
+
+    /// Adds what the kernel tells of one ring; false if it tells nothing now.
+    fn read(&mut self, text: &str) -> bool {
+        for line in text.lines() {
+            if line.contains(": socket:[") {
+                self.sockets += 1;
+            } else if let Some(rest) = line.strip_prefix("  op=") {
+                let operation = rest.split_once(',').and_then(|(number, _)| number.parse().ok());
+                let operation = operation.unwrap_or_else(|| panic!("no operation in {line:?}"));
+                *self.waits.entry(operation).or_default() += 1;
+            }
+        }
+        text.contains("UserFiles:")
+    }
+}
+
+/// The rings that are in a process's own table: all that were made by its first thread.
+pub fn rings(pid: u32) -> Rings {
+    let mut all = Rings::default();
+    let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process lives");
+    for fd in fds.flatten() {
+        let is_ring =
+            std::fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:[io_uring]");
+        if is_ring {
+            let number = fd.file_name().into_string().expect("a number");
+            let path = format!("/proc/{pid}/fdinfo/{number}");
+            // Of a ring that is being used at this moment little is told.
+            super::wait_until("the kernel to tell of a ring", || {
+                let mut ring = all.clone();
+                let text = std::fs::read_to_string(&path).expect("the process lives");
+                let is_told = ring.read(&text);
+                if is_told {
+                    all = ring;
+                }
+                is_told
+            });
+        }
+    }
+    all
 }

@@ -25,6 +25,7 @@ impl Embedded {
     pub fn start(ping_interval: Option<Duration>) -> Embedded {
         let any_port: SocketAddr = "127.0.0.1:0".parse().expect("an address");
         let mut config = Config { admin: Some(any_port), reactors: 2, ..Config::default() };
+        config.driver = super::driver::settings();
         config.limits.ping_interval = ping_interval;
         // Nobody is to be taken for dead because the machine is busy.
         config.limits.pong_timeout = None;

@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::result_large_err, reason = "tungstenite's errors are")]
 
+#[path = "../../../tests/harness/driver.rs"]
+pub mod driver;
 pub mod embedded;
 pub mod pubsub;
 
