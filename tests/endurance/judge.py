@@ -29,7 +29,9 @@ CACHES = 1 << 20
 WHEEL_ENTRIES = 3
 
 EXACT = ("active", "slots")
-EMPTY = ("outbox", "inbox", "mailbox")
+EMPTY = ("outbox", "inbox", "mailbox", "buffers")
+# Requests in rings: by the server's own count, and by the kernel's.
+REQUESTS = ("requests", "waiting")
 
 
 @dataclass
@@ -113,16 +115,21 @@ def accounts(story):
     quiet, empty = story.of_kind("quiet"), story.of_kind("empty")
     at_rest = quiet + empty
     base = empty[0]["descriptors"] if empty else 0
+    has_rings = any(sample["rings"] for sample in empty)
 
     def connections(sample):
         return ", ".join(f"{sample[name]} {name}" for name in EXACT if sample[name] != sample["held"])
 
     def leftovers(sample):
-        return ", ".join(f"{sample[name]} bytes in {name}" for name in EMPTY if sample[name])
+        return ", ".join(f"{sample[name]} in {name}" for name in EMPTY if sample[name])
 
     def tables(sample):
         leaked = sample["descriptors"] - base - sample["held"]
         return f"{leaked:+d} descriptors" if leaked else ""
+
+    def requests(sample):
+        told, waiting = (sample[name] - empty[0][name] - sample["held"] for name in REQUESTS)
+        return f"{told:+d} requests by its own count, {waiting:+d} by the kernel's" if told or waiting else ""
 
     def entries(sample):
         return f"{sample['wheel']} entries" if sample["wheel"] > WHEEL_ENTRIES * sample["held"] else ""
@@ -133,8 +140,10 @@ def accounts(story):
     held = max((sample["held"] for sample in quiet), default=0)
     return [
         every("at rest only held connections have slots", at_rest, connections, f"{held} held"),
-        every("at rest no bytes wait", at_rest, leftovers, "outbox, inbox and mailboxes empty"),
+        every("at rest no bytes wait", at_rest, leftovers, "outbox, inbox and mailboxes empty, all buffers back"),
         every("no descriptor is leaked", at_rest, tables, f"{base} and one for each connection"),
+        *([every("no request is left in a ring", at_rest, requests, "one for each connection")]
+          if has_rings else []),
         every(f"at most {WHEEL_ENTRIES} wheel entries for a held connection", quiet, entries,
               f"{max((s['wheel'] for s in quiet), default=0)} at most"),
         every("the wheel is empty when all have left", empty, entries, "0 entries"),

@@ -5,6 +5,7 @@ Not a judge: whether that is too much is decided in `judge`.
 
 import os
 import re
+import time
 
 # What is asked for in each sample, and under which name it is kept.
 GAUGES = {
@@ -14,6 +15,8 @@ GAUGES = {
     "outbox": "ws_outbox_bytes",
     "inbox": "ws_inbox_bytes",
     "mailbox": "ws_mailbox_bytes",
+    "requests": "ws_driver_requests",
+    "buffers": "ws_driver_buffers_lent",
     "heap_used": "process_heap_used_bytes",
     "heap_free": "process_heap_free_bytes",
     "heap_mapped": "process_heap_mapped_bytes",
@@ -71,20 +74,60 @@ def parse_memory(rollup):
             "anonymous": int(kib["Anonymous"]) * 1024}
 
 
-def descriptors(pid):
-    """Descriptors of all tables: that of the process, and one for each reactor's thread.
-
-    Where reactors share one table each counts it; the number is as good to compare.
-    """
-    tables = [f"/proc/{pid}/fd"]
+def tables(pid):
+    """Whose descriptors there are: the process's, and those of each reactor's thread."""
+    found = [f"/proc/{pid}"]
     for task in os.listdir(f"/proc/{pid}/task"):
         try:
             with open(f"/proc/{pid}/task/{task}/comm", encoding="utf-8") as file:
                 if file.read().startswith("reactor-"):
-                    tables.append(f"/proc/{pid}/task/{task}/fd")
+                    found.append(f"/proc/{pid}/task/{task}")
         except FileNotFoundError:
             pass  # a thread that has ended since, and so was none of the reactors
-    return {"descriptors": sum(len(os.listdir(table)) for table in tables)}
+    return found
+
+
+def descriptors(pid):
+    """Descriptors of all tables, those of rings too, and requests that wait in rings.
+
+    Where reactors share one table each counts it; the number is as good to compare.
+    """
+    open_there = sum(len(os.listdir(f"{table}/fd")) for table in tables(pid))
+    found = rings(pid)
+    return {"descriptors": open_there + sum(ring["files"] for ring in found.values()),
+            "rings": len(found), "waiting": sum(ring["waiting"] for ring in found.values())}
+
+
+def rings(pid):
+    """What the kernel tells of each ring (io_uring(7)), by inode: sockets in its table, and requests."""
+    found = {}
+    for table in tables(pid):
+        for fd in os.listdir(f"{table}/fd"):
+            try:
+                if os.readlink(f"{table}/fd/{fd}") == "anon_inode:[io_uring]":
+                    inode, ring = parse_ring(ring_text(f"{table}/fdinfo/{fd}"))
+                    found[inode] = ring
+            except FileNotFoundError:
+                pass  # closed since
+    return found
+
+
+def ring_text(path):
+    """The account of a ring. Of one that is being used at this moment little is told."""
+    for _ in range(2000):
+        with open(path, encoding="ascii") as file:
+            text = file.read()
+        if "PollList:" in text:
+            return text
+        time.sleep(0.001)
+    raise TimeoutError(f"{path} tells nothing of its requests")
+
+
+def parse_ring(text):
+    """Its inode, and how many sockets and waiting requests it has."""
+    inode = int(re.search(r"^ino:\s+(\d+)$", text, re.MULTILINE).group(1))
+    files = len(re.findall(r"^ +\d+: (?!<none>)", text, re.MULTILINE))
+    return inode, {"files": files, "waiting": len(re.findall(r"^  op=\d+", text, re.MULTILINE))}
 
 
 def sockets(pid, port):

@@ -17,7 +17,7 @@ def settle(server, held, patience=PATIENCE):
     limit = time.monotonic() + patience
     while server.lives():
         now = sample.of_metrics(server.metrics())
-        waiting = now["outbox"] + now["inbox"] + now["mailbox"]
+        waiting = now["outbox"] + now["inbox"] + now["mailbox"] + now["buffers"]
         if now["active"] == now["slots"] == held and waiting == 0 and (held or now["wheel"] == 0):
             return True
         if time.monotonic() > limit:

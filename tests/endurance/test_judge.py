@@ -6,6 +6,7 @@ from endurance.judge import DEADLINES, EXPECTED, Story, judge, settled
 
 HELD = 1000
 BASE = 44
+WAITING = 48
 MIB = 1 << 20
 
 
@@ -13,7 +14,8 @@ def a_sample(minute, kind="quiet", held=HELD):
     """A sample of a healthy server."""
     return {
         "minute": float(minute), "kind": kind, "held": held, "active": held, "slots": held, "wheel": held,
-        "outbox": 0, "inbox": 0, "mailbox": 0, "heap_used": 3 * MIB, "rss": 20 * MIB,
+        "outbox": 0, "inbox": 0, "mailbox": 0, "buffers": 0,
+        "rings": 3, "requests": WAITING + held, "waiting": WAITING + held, "heap_used": 3 * MIB, "rss": 20 * MIB,
         "descriptors": BASE + held, "close_wait": 0, "panics": 0,
         "accepted": held + 9 * len(EXPECTED), "cpu": 2.0 * minute,
         **{f"closed.{reason}": 9 for reason in EXPECTED}, "closed.handler_panic": 0,
@@ -126,6 +128,18 @@ class Judged(unittest.TestCase):
         quiet = story.of_kind("quiet")[-1]
         quiet["active"] -= 1
         self.assert_breaks(story, "at rest only held connections")
+
+    def test_requests_that_stay_in_a_ring_fail_by_either_count(self):
+        for count in ("requests", "waiting"):
+            story = a_story()
+            story.samples[-1][count] += 1
+            self.assert_breaks(story, "no request is left")
+
+    def test_a_server_without_rings_is_not_asked_for_requests(self):
+        story = a_story()
+        for sample in story.samples:
+            sample |= {"rings": 0, "requests": 0, "waiting": 0}
+        self.assertEqual(broken(story), [])
 
     def test_entries_that_stay_on_the_wheel_fail(self):
         story = a_story()

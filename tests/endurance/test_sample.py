@@ -17,6 +17,22 @@ ws_heartbeat_rtt_seconds_bucket{le="0.0001"} 3
 # EOF
 """
 
+RING = """pos:	0
+ino:	4711
+CQEs:	0
+UserFiles:	4
+    0: socket:[31]
+    1: <none>
+    2: socket:[33]
+    3: <none>
+UserBufs:	0
+PollList:
+  op=27, task_works=0
+  op=13, task_works=0
+  op=27, task_works=0
+CqOverflowList:
+"""
+
 
 class Read(unittest.TestCase):
     """One source each."""
@@ -40,6 +56,9 @@ class Read(unittest.TestCase):
         rollup = "Rss:     10 kB\nPss:      7 kB\nPss_Anon: 1 kB\nAnonymous:     4 kB\nAnonHugePages: 0 kB\n"
         self.assertEqual(sample.parse_memory(rollup), {"rss": 10240, "pss": 7168, "anonymous": 4096})
         self.assertGreater(sample.memory(os.getpid())["rss"], 1 << 20)
+
+    def test_a_ring_tells_its_sockets_and_what_waits(self):
+        self.assertEqual(sample.parse_ring(RING), (4711, {"files": 2, "waiting": 3}))
 
     def test_a_descriptor_more_is_one_more(self):
         before = sample.descriptors(os.getpid())["descriptors"]
