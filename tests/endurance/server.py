@@ -46,7 +46,8 @@ class Server:
         self.log_path = log
         self.patience = patience
         ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-        environment = {k: v for k, v in os.environ.items() if not re.match("RUST_LOG|PULSEWHEEL_", k)}
+        strange = re.compile("RUST_LOG|PULSEWHEEL_(?!DRIVER$)")
+        environment = {k: v for k, v in os.environ.items() if not strange.match(k)}
         with open(log, "w", encoding="utf-8") as file:
             self.process = subprocess.Popen(
                 [*command, *ports, *deadlines(), *MORE], stdin=subprocess.DEVNULL,
