@@ -47,6 +47,8 @@ pub struct CompletionDriver<R> {
     doors: Doors,
     /// Their receives found no buffer.
     starved: VecDeque<Token>,
+    /// Their peers have finished, since the last wait.
+    finished: Vec<Token>,
     unsent: VecDeque<Unsent>,
     /// Counts what is submitted together, round and round; never 0.
     batch: u8,
@@ -67,6 +69,7 @@ impl<R: Ring> CompletionDriver<R> {
             entries,
             events: Events::default(),
             starved: VecDeque::new(),
+            finished: Vec::new(),
             unsent: VecDeque::new(),
             batch: 1,
             has_looked: false,
@@ -143,6 +146,13 @@ impl<R: Ring> CompletionDriver<R> {
         entry.flags |= ENDED;
         self.events.push(entry, Event::Ended(token, ending));
         if ending == Ending::Finished {
+            self.finished.push(token);
+        }
+    }
+
+    /// Those whose peer has finished, and who are still there: most are closed at once.
+    fn await_ends(&mut self) {
+        while let Some(token) = self.finished.pop() {
             self.await_end(token);
         }
     }
@@ -241,6 +251,7 @@ impl<R: Ring> Driver for CompletionDriver<R> {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.await_ends();
         self.feed_starved();
         let room = self.ring.room().saturating_sub(self.entries.open() as usize);
         self.doors.ask(&mut self.ring, room, &mut self.counts);

@@ -65,6 +65,8 @@ pub struct KernelRing {
     waker: RingWaker,
     /// Whom this thread has woken before.
     others: Vec<RingWaker>,
+    /// It has woken itself: the next wait does not wait.
+    is_woken: bool,
     is_limited: bool,
     /// What has made it unusable.
     broken: Option<io::Error>,
@@ -172,14 +174,13 @@ impl KernelRing {
         }
     }
 
-    /// Whoever this thread has woken is told with what is handed over next; true if it was itself.
-    fn pass_wakes_on(&mut self) -> bool {
-        let mut is_own = false;
+    /// Whoever this thread has woken is told with what is handed over next; it may be itself.
+    fn pass_wakes_on(&mut self) {
         let own = self.ring.as_raw_fd();
         while let Some(waker) = wake::next() {
             let ring = waker.ring();
             if ring == own {
-                is_own = true;
+                self.is_woken = true;
                 continue;
             }
             if self.others.iter().all(|other| other.ring() != ring) {
@@ -187,7 +188,6 @@ impl KernelRing {
             }
             self.put_as(Name::Wake(ring), request::wake(ring));
         }
-        is_own
     }
 
     /// A completion, unless it is the ring's own affair.
@@ -240,6 +240,10 @@ impl Ring for KernelRing {
     fn push(&mut self, id: Id, op: Op<'_>) {
         let entry = match op {
             Op::Send(file, part) => {
+                // Before the first of many sends, so that others need not wait for them.
+                if self.outgoing.is_empty() {
+                    self.pass_wakes_on();
+                }
                 let mut start = self.outgoing.keep(part);
                 if start.is_none() {
                     self.hand_over();
@@ -273,7 +277,8 @@ impl Ring for KernelRing {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.installed = None;
-        let is_woken = self.pass_wakes_on();
+        self.pass_wakes_on();
+        let is_woken = std::mem::take(&mut self.is_woken);
         let is_urgent = is_woken || !self.aside.is_empty() || timeout == Some(Duration::ZERO);
         if is_urgent {
             self.enter(ALL, Some(Duration::ZERO))?;

@@ -55,6 +55,12 @@ impl Outgoing {
         }
     }
 
+    /// True if nothing is kept.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.used == 0 && self.held.is_empty()
+    }
+
     /// All that was kept has been sent, or will not be.
     pub fn clear(&mut self) {
         self.used = 0;

@@ -115,6 +115,7 @@ impl Seed {
             installed: None,
             waker,
             others: Vec::new(),
+            is_woken: false,
             is_limited: support.is_limited,
             broken: None,
             counts: RingCounts::default(),
