@@ -11,6 +11,8 @@ mod pool;
 mod request;
 mod seed;
 mod support;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 use std::collections::VecDeque;
