@@ -74,11 +74,31 @@ pub enum Mutation {
     KeepAddress,
     /// Nobody looks whether addresses may be forgotten.
     ForgetWatch,
+    /// A completion for a former connection reaches the one that has its slot now.
+    ReachNewcomer,
+    /// What comes for a connection that has gone keeps its buffer.
+    KeepLateBuffer,
+    /// A receive is asked for while the last one is still being cancelled.
+    ArmTwice,
+    /// What a gathered send did not take is taken for sent.
+    ForgetShortSend,
+    /// A receive that found no buffer is never asked for again.
+    StayHungry,
+    /// A connection is closed and its receive is left with the kernel.
+    LeaveReceive,
+    /// Bytes that come while a receive is being cancelled are dropped.
+    DropAfterPause,
+    /// What a gathered send did not take waits until something else is sent.
+    LetUnsentRest,
+    /// Connections are let in for which the table has no room.
+    AskBeyondRoom,
+    /// A last look finds nothing where no buffer is free.
+    LookIntoBuffers,
 }
 
 impl Mutation {
     /// Every mutation.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 43] = [
         Self::LeaveWheelEntry,
         Self::SkipRearm,
         Self::LeanOnLaterEntry,
@@ -112,6 +132,16 @@ impl Mutation {
         Self::DropUnheard,
         Self::KeepAddress,
         Self::ForgetWatch,
+        Self::ReachNewcomer,
+        Self::KeepLateBuffer,
+        Self::ArmTwice,
+        Self::ForgetShortSend,
+        Self::StayHungry,
+        Self::LeaveReceive,
+        Self::DropAfterPause,
+        Self::LetUnsentRest,
+        Self::AskBeyondRoom,
+        Self::LookIntoBuffers,
     ];
 }
 

@@ -9,6 +9,7 @@ use super::output::{Output, Touched};
 use super::shard::Shard;
 use crate::conn::{CloseReason, NOWHERE};
 use crate::io::{Driver, Part, Sending, Token, Unsent};
+use crate::mutation::{self, Mutation};
 
 /// The gathered output of one flush, and what was counted before it was true.
 #[derive(Default)]
@@ -112,6 +113,9 @@ impl Core {
         self.account(chain.token);
         self.arm(chain.token);
         let Some(conn) = self.slots.get(chain.token) else { return };
+        if mutation::is(Mutation::LetUnsentRest) {
+            return;
+        }
         debug_assert!(conn.output == NOWHERE, "something was queued before the flush was settled");
         self.output.mark(chain.token, &mut conn.output);
     }

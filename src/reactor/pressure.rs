@@ -59,11 +59,15 @@ impl Core {
             let token = self.slots.token(index);
             self.shard.inbox_sheds.increment();
             let reason = CloseReason::InboxShed;
-            if self.slots.at(index).is_some_and(|conn| conn.phase() == Phase::Handshake) {
-                let answer = self.unavailable(reason.text());
-                self.refuse(token, RefusedReason::Full, &answer, false);
+            match self.slots.at(index).map(|conn| conn.phase()) {
+                Some(Phase::Handshake) => {
+                    let answer = self.unavailable(reason.text());
+                    self.refuse(token, RefusedReason::Full, &answer, false);
+                }
+                // What is given up may be the first bytes of the close frame that is awaited.
+                Some(Phase::Closing) => self.linger_for(token, reason),
+                _ => self.fail(token, reason, reason.text()),
             }
-            self.fail(token, reason, reason.text());
             self.give_up_input(index);
         }
     }

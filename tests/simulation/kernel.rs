@@ -103,6 +103,8 @@ pub struct Shape {
     pub buffer_size: usize,
     /// Bytes that one receive takes in all.
     pub share: usize,
+    /// Sockets that its table has room for.
+    pub files: usize,
 }
 
 impl Shape {
@@ -113,6 +115,7 @@ impl Shape {
             buffers: 256,
             buffer_size: 65_536,
             share: 65_536,
+            files: usize::MAX,
         };
         if is_large {
             return generous;
@@ -123,6 +126,7 @@ impl Shape {
             buffers: [2, 5, 16, 256][random.usize(0..4)],
             buffer_size: [512, 2_048, 16_384, 65_536][random.usize(0..4)],
             share: [1, 2_000, 65_536][random.usize(0..3)],
+            files: [8, 30, usize::MAX, usize::MAX][random.usize(0..4)],
         }
     }
 }

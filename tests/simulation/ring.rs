@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pulsewheel::io::completion::{Completion, File, Id, Op, Outcome, Ring, RingCounts};
-use pulsewheel::io::{Accepting, Chunk, Part, Sending};
+use pulsewheel::io::{Accepting, Chunk, Sending};
 use pulsewheel::proto::Acknowledged;
 
 use crate::kernel::{Moment, Purpose};
@@ -36,8 +36,11 @@ impl From<Op<'_>> for Asked {
         match op {
             Op::Accept { waits, .. } => Asked::Accept { waits },
             Op::Receive(file) => Asked::Receive(file),
-            Op::Send(file, Part::Brief(bytes)) => Asked::Send(file, Bytes::copy_from_slice(bytes)),
-            Op::Send(file, Part::Lasting(bytes)) => Asked::Send(file, bytes.clone()),
+            Op::Send(file, part) => {
+                let shared = part.owner().map(|owner| owner.slice_ref(part.bytes()));
+                let bytes = shared.unwrap_or_else(|| Bytes::copy_from_slice(part.bytes()));
+                Asked::Send(file, bytes)
+            }
             Op::AwaitRoom(file) => Asked::AwaitRoom(file),
             Op::AwaitEnd(file) => Asked::AwaitEnd(file),
             Op::Cancel(id) => Asked::Cancel(id),

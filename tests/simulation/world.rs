@@ -77,7 +77,8 @@ impl World {
         };
         let rings: Vec<_> = rules.rings.iter().enumerate().map(ring).collect();
         let berth = |(id, wake): (usize, &Arc<AtomicBool>)| {
-            net.borrow_mut().ports[id].descriptors = rules.descriptors;
+            let files = rules.rings[id].map_or(usize::MAX, |shape| shape.files);
+            net.borrow_mut().ports[id].descriptors = rules.descriptors.min(files);
             let driver: Box<dyn Driver> = match &rings[id] {
                 Some(ring) => Box::new(ring.clone()),
                 None => Box::new(SimulatedDriver { net: Rc::clone(&net), id }),

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use super::ring::{File, Id, Op, Outcome, Ring};
 use crate::io::{Accepting, Counts};
+use crate::mutation::{self, Mutation};
 use crate::proto::Peer;
 
 /// Connections handed out in one turn, and accepted ahead at most.
@@ -80,6 +81,7 @@ impl Doors {
         }
         let waits = !self.stopping;
         let ahead = self.asked.iter().filter(|asked| **asked).count() + self.arrivals.len();
+        let room = if mutation::is(Mutation::AskBeyondRoom) { ACCEPTS } else { room };
         let mut left = room.min(ACCEPTS).saturating_sub(ahead);
         for (place, asked) in self.asked.iter_mut().enumerate().filter(|(_, asked)| !**asked) {
             let listener = place / WAITING;

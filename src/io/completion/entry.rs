@@ -3,6 +3,7 @@
 
 use super::ring::File;
 use crate::io::Token;
+use crate::mutation::{self, Mutation};
 
 /// A receive is with the ring.
 pub const ARMED: u8 = 1;
@@ -10,7 +11,7 @@ pub const ARMED: u8 = 1;
 pub const CANCELLING: u8 = 1 << 1;
 /// Receiving is turned off.
 pub const PAUSED: u8 = 1 << 2;
-/// The receive found no buffer, and is asked for anew when there are some.
+/// The receive found no buffer, or has had its share, and is asked for anew with the next wait.
 pub const STARVED: u8 = 1 << 3;
 /// The end of the stream has been reported.
 pub const ENDED: u8 = 1 << 4;
@@ -66,7 +67,8 @@ impl Entries {
     #[inline]
     pub fn get(&mut self, token: Token) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(token.index as usize)?;
-        (entry.generation == token.generation && entry.file != VACANT).then_some(entry)
+        let is_same = entry.generation == token.generation || mutation::is(Mutation::ReachNewcomer);
+        (is_same && entry.file != VACANT).then_some(entry)
     }
 
     /// A connection begins.

@@ -12,6 +12,8 @@ mod entry;
 mod events;
 mod ring;
 mod sending;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -24,6 +26,7 @@ use self::accepting::Doors;
 use self::entry::{ARMED, CANCELLING, END, ENDED, Entries, PAUSED, ROOM, STARVED};
 use self::events::{Event, Events};
 use super::{Accepting, Chunk, Counts, Done, Driver, Ending, Part, Sending, Token, Unsent};
+use crate::mutation::{self, Mutation};
 use crate::proto::Acknowledged;
 
 /// Events handed out in one turn; the rest waits for the next.
@@ -49,6 +52,8 @@ pub struct CompletionDriver<R> {
     starved: VecDeque<Token>,
     /// Their peers have finished, since the last wait.
     finished: Vec<Token>,
+    /// Their receives ended with their share, and are asked for behind those of who had nothing.
+    sated: VecDeque<Token>,
     unsent: VecDeque<Unsent>,
     /// Counts what is submitted together, round and round; never 0.
     batch: u8,
@@ -70,6 +75,7 @@ impl<R: Ring> CompletionDriver<R> {
             events: Events::default(),
             starved: VecDeque::new(),
             finished: Vec::new(),
+            sated: VecDeque::new(),
             unsent: VecDeque::new(),
             batch: 1,
             has_looked: false,
@@ -115,7 +121,9 @@ impl<R: Ring> CompletionDriver<R> {
         }
         let Some(entry) = self.entries.get(token) else {
             self.counts.late += 1;
-            if let Outcome::Received(chunk) = outcome {
+            if let Outcome::Received(chunk) = outcome
+                && !mutation::is(Mutation::KeepLateBuffer)
+            {
                 self.ring.recycle(chunk);
             }
             return;
@@ -124,12 +132,25 @@ impl<R: Ring> CompletionDriver<R> {
             entry.flags &= !(ARMED | CANCELLING);
         }
         match outcome {
-            Outcome::Received(chunk) => self.events.push(entry, Event::Received(token, chunk)),
+            Outcome::Received(chunk)
+                if entry.has(PAUSED) && mutation::is(Mutation::DropAfterPause) =>
+            {
+                self.ring.recycle(chunk);
+            }
+            Outcome::Received(chunk) => {
+                if !has_more {
+                    entry.flags |= STARVED;
+                    self.sated.push_back(token);
+                }
+                self.events.push(entry, Event::Received(token, chunk));
+            }
             Outcome::Done(_) => self.ended(token, Ending::Finished),
             Outcome::Failed(libc::ENOBUFS) => {
                 self.counts.no_buffer += 1;
                 entry.flags |= STARVED;
-                self.starved.push_back(token);
+                if !mutation::is(Mutation::StayHungry) {
+                    self.starved.push_back(token);
+                }
             }
             Outcome::Failed(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
             Outcome::Failed(error) => self.ended(token, failed(error)),
@@ -187,10 +208,10 @@ impl<R: Ring> CompletionDriver<R> {
         }
     }
 
-    /// The receives that found no buffer: by now there are some.
+    /// The receives that found no buffer: by now there are some. Then those that have had a share.
     fn feed_starved(&mut self) {
-        for _ in 0..self.starved.len() {
-            let Some(token) = self.starved.pop_front() else { break };
+        self.starved.append(&mut self.sated);
+        while let Some(token) = self.starved.pop_front() {
             if let Some(entry) = self.entries.get(token) {
                 entry.flags &= !STARVED;
                 self.arm(token);
@@ -232,7 +253,8 @@ impl<R: Ring> CompletionDriver<R> {
         if with_reset {
             self.ring.push(Id::Chore, Op::Abort(entry.file()));
         }
-        if entry.has(ARMED) && !entry.has(CANCELLING) {
+        let is_armed = entry.has(ARMED) && !entry.has(CANCELLING);
+        if is_armed && !mutation::is(Mutation::LeaveReceive) {
             self.ring.push(Id::Chore, Op::Cancel(Id::Receive(token)));
         }
         if entry.has(ROOM) {
@@ -299,7 +321,7 @@ impl<R: Ring> Driver for CompletionDriver<R> {
             if let Some(event) = self.events.take(entry, token) {
                 return Some(event.done());
             }
-            if entry.has(STARVED) {
+            if entry.has(STARVED) && !mutation::is(Mutation::LookIntoBuffers) {
                 return self.look_without_buffer(token);
             }
             if is_idle {
@@ -331,6 +353,9 @@ impl<R: Ring> Driver for CompletionDriver<R> {
         let Some(entry) = self.entries.get(token) else { return };
         if on {
             entry.flags &= !PAUSED;
+            if entry.has(CANCELLING) && mutation::is(Mutation::ArmTwice) {
+                entry.flags &= !ARMED;
+            }
             self.arm(token);
         } else {
             entry.flags |= PAUSED;

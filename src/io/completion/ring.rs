@@ -111,7 +111,8 @@ pub trait Ring {
     /// Only what makes the ring unusable.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// The next completion that is here.
+    /// The next completion that is here. What was decided by the last `submit` or `wait` is among
+    /// them, however much that is.
     fn reap(&mut self) -> Option<Completion>;
 
     /// Takes a chunk back.

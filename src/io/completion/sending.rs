@@ -8,6 +8,7 @@ use super::entry::ROOM;
 use super::events::Event;
 use super::ring::{Id, Op, Outcome, Ring};
 use crate::io::{Part, Sending, Token, Unsent};
+use crate::mutation::{self, Mutation};
 
 /// Bytes without an owner are sent at once beyond this: to copy them costs more than a call of their
 /// own.
@@ -81,7 +82,9 @@ impl<R: Ring> CompletionDriver<R> {
             Outcome::Failed(error) => Err(io::Error::from_raw_os_error(error).kind()),
             Outcome::Accepted(..) | Outcome::Received(_) => return,
         };
-        self.unsent.push_back(Unsent { ticket, taken });
+        if !mutation::is(Mutation::ForgetShortSend) {
+            self.unsent.push_back(Unsent { ticket, taken });
+        }
     }
 
     pub(super) fn has_room(&mut self, token: Token) {

@@ -11,6 +11,8 @@ mod pool;
 mod request;
 mod seed;
 mod support;
+#[cfg(test)]
+mod tests;
 mod unsupported;
 mod wake;
 
@@ -114,6 +116,38 @@ impl KernelRing {
     /// Takes completions out of the kernel's way.
     fn make_room(&mut self) {
         self.aside.extend(self.ring.completion());
+    }
+
+    /// The next completion, those included for which the queue had no room: what is decided is told
+    /// before anything follows from it.
+    #[inline]
+    fn next_entry(&mut self) -> Option<cqueue::Entry> {
+        if let Some(entry) = self.aside.pop_front() {
+            return Some(entry);
+        }
+        let next = self.ring.completion().next();
+        if next.is_some() { next } else { self.next_beyond_queue() }
+    }
+
+    fn next_beyond_queue(&mut self) -> Option<cqueue::Entry> {
+        for _ in 0..PATIENCE {
+            if !self.ring.submission().cq_overflow() {
+                return None;
+            }
+            self.counts.overflows += 1;
+            // Whoever submits while there is an overflow has the queue filled anew.
+            match self.ring.submit() {
+                Err(error) if !is_passing(&error) => {
+                    self.broken = Some(error);
+                    return None;
+                }
+                _ => {}
+            }
+            if let Some(entry) = self.ring.completion().next() {
+                return Some(entry);
+            }
+        }
+        None
     }
 
     /// Hands over and waits for at least `wanted` completions.
@@ -290,10 +324,7 @@ impl Ring for KernelRing {
 
     fn reap(&mut self) -> Option<Completion> {
         loop {
-            let entry = match self.aside.pop_front() {
-                Some(entry) => entry,
-                None => self.ring.completion().next()?,
-            };
+            let entry = self.next_entry()?;
             let completion = self.translate(&entry);
             if completion.is_some() {
                 return completion;

@@ -1,0 +1,81 @@
+//! The kernel's ring itself, where this process may have one.
+//! Not the driver over it, nor servers: those tests have a ring by a script, or whole processes.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+
+use super::*;
+use crate::io::Part;
+use crate::io::completion::CompletionDriver;
+
+/// A driver over a ring that accepts at that address; `None` where io_uring can't be had.
+fn ringed() -> Option<(CompletionDriver<KernelRing>, SocketAddr)> {
+    let support = match support() {
+        Ok(support) => support,
+        Err(why) => {
+            eprintln!("left out: {why}");
+            return None;
+        }
+    };
+    let settings = Settings { buffers: 1 << 16, descriptors: 64 };
+    let (seed, _) = Seed::new(settings, support).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = Listener::tcp(any, Duration::from_secs(10)).unwrap();
+    let address = listener.address().unwrap();
+    Some((seed.open(Instant::now(), vec![listener], 8).unwrap(), address))
+}
+
+/// One more read, until there is something or the stream has ended.
+fn read(ring: &mut KernelRing, file: File, buffer: &mut [u8]) -> usize {
+    loop {
+        match ring.receive(file, buffer) {
+            Ok(length) => return length,
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Somebody who has connected, and the ring's end.
+fn connect(ring: &mut KernelRing, address: SocketAddr) -> (TcpStream, File) {
+    let client = TcpStream::connect(address).unwrap();
+    ring.push(Id::Accept(0), Op::Accept { listener: 0, waits: true });
+    ring.wait(None).unwrap();
+    match ring.reap().map(|completion| completion.outcome) {
+        Some(Outcome::Accepted(file, _)) => (client, file),
+        other => panic!("nobody was accepted: {other:?}"),
+    }
+}
+
+#[test]
+fn more_sends_than_the_completion_queue_holds_are_all_told_that_were_not_taken() {
+    const SENDS: u32 = 20_000;
+    let Some((mut driver, address)) = ringed() else { return };
+    let ring = driver.ring();
+    let (_client, file) = connect(ring, address);
+    let much = vec![0; 1 << 16];
+    while ring.send(file, &[IoSlice::new(&much)]).is_ok() {}
+    for ticket in 0..SENDS {
+        ring.push(Id::Send(ticket), Op::Send(file, Part::new(&much[..1], None)));
+    }
+    ring.submit();
+    let told: Vec<_> = std::iter::from_fn(|| ring.reap()).map(|completion| completion.id).collect();
+    let expected: Vec<_> = (0..SENDS).map(Id::Send).collect();
+    assert!(told == expected, "{} of {SENDS} told, or not in order", told.len());
+}
+
+#[test]
+fn what_is_there_is_received_without_a_buffer_of_the_pool_and_without_waiting() {
+    let Some((mut driver, address)) = ringed() else { return };
+    let ring = driver.ring();
+    let (mut client, file) = connect(ring, address);
+    let mut buffer = [0; 8];
+    let nothing = ring.receive(file, &mut buffer).map_err(|error| error.kind());
+    assert_eq!(nothing, Err(io::ErrorKind::WouldBlock));
+    client.write_all(b"more than fits").unwrap();
+    assert_eq!((read(ring, file, &mut buffer), &buffer), (8, b"more tha"));
+    assert_eq!((read(ring, file, &mut buffer), &buffer[..6]), (6, &b"n fits"[..]));
+    drop(client);
+    assert_eq!(read(ring, file, &mut buffer), 0);
+    assert_eq!(ring.counts().buffers_lent, 0);
+}
