@@ -15,14 +15,20 @@ use crate::proto::Peer;
 /// Connections handed out in one turn, and accepted ahead at most.
 const ACCEPTS: usize = 128;
 
-/// Requests that wait at each listener.
-pub const WAITING: usize = 16;
+/// Requests that wait at each listener, at most, and at all of them.
+const WAITING: usize = 16;
+
+/// How many wait at each of so many listeners.
+pub fn waiting(listeners: usize) -> usize {
+    (ACCEPTS / listeners.max(1)).clamp(1, WAITING)
+}
 
 /// What stands before the listeners.
 #[derive(Debug)]
 pub struct Doors {
     /// Which requests are with the ring: so many for each listener, one listener's after another's.
     asked: Vec<bool>,
+    waiting: usize,
     /// Since stopping: nobody stands at that listener any more.
     is_empty: Vec<bool>,
     arrivals: VecDeque<(File, Peer)>,
@@ -36,7 +42,8 @@ pub struct Doors {
 impl Doors {
     pub fn new(listeners: usize) -> Self {
         Doors {
-            asked: vec![false; listeners * WAITING],
+            asked: vec![false; listeners * waiting(listeners)],
+            waiting: waiting(listeners),
             is_empty: vec![false; listeners],
             arrivals: VecDeque::new(),
             left: 0,
@@ -82,9 +89,9 @@ impl Doors {
         let waits = !self.stopping;
         let ahead = self.asked.iter().filter(|asked| **asked).count() + self.arrivals.len();
         let room = if mutation::is(Mutation::AskBeyondRoom) { ACCEPTS } else { room };
-        let mut left = room.min(ACCEPTS).saturating_sub(ahead);
+        let mut left = room.min(self.asked.len().max(ACCEPTS)).saturating_sub(ahead);
         for (place, asked) in self.asked.iter_mut().enumerate().filter(|(_, asked)| !**asked) {
-            let listener = place / WAITING;
+            let listener = place / self.waiting;
             if self.is_empty.get(listener) == Some(&true) {
                 continue;
             }
@@ -109,7 +116,7 @@ impl Doors {
         match outcome {
             Outcome::Accepted(file, peer) => self.arrivals.push_back((file, peer)),
             Outcome::Failed(libc::EAGAIN) if self.stopping => {
-                if let Some(is_empty) = self.is_empty.get_mut(place / WAITING) {
+                if let Some(is_empty) = self.is_empty.get_mut(place / self.waiting) {
                     *is_empty = true;
                 }
             }

@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::time::Duration;
 
-pub use self::accepting::WAITING;
+pub use self::accepting::waiting;
 pub use self::ring::{Completion, File, Id, Op, Outcome, Ring, RingCounts};
 
 use self::accepting::Doors;
@@ -219,21 +219,8 @@ impl<R: Ring> CompletionDriver<R> {
         }
     }
 
-    /// Asks for what comes from a connection that is looked at, though it may be paused.
-    fn ask_anew(&mut self, token: Token) {
-        let Some(entry) = self.entries.get(token) else { return };
-        if entry.has(ARMED | ENDED) {
-            return;
-        }
-        let is_paused = entry.has(PAUSED);
-        entry.flags &= !(STARVED | PAUSED);
-        self.arm(token);
-        if is_paused {
-            self.receive(token, false);
-        }
-    }
-
-    /// What others have sent holds all buffers, and a verdict can't wait until they are back.
+    /// No receive is with the ring: it found no buffer, or the peer is held back. A verdict can't wait
+    /// until it is asked for anew.
     fn look_without_buffer(&mut self, token: Token) -> Option<Done> {
         let file = self.entries.get(token)?.file();
         let mut buffer = vec![0; LOOKED_AT].into_boxed_slice();
@@ -308,20 +295,18 @@ impl<R: Ring> Driver for CompletionDriver<R> {
     }
 
     fn look(&mut self, token: Token) -> Option<Done> {
-        self.ask_anew(token);
         for _ in 0..LOOKS {
             let is_idle = self.has_looked;
             if !is_idle {
                 self.has_looked = true;
-                // What makes the ring unusable is met again by the next wait.
-                let _ = self.ring.wait(Some(Duration::ZERO));
+                self.ring.look();
                 self.take_in();
             }
             let entry = self.entries.get(token)?;
             if let Some(event) = self.events.take(entry, token) {
                 return Some(event.done());
             }
-            if entry.has(STARVED) && !mutation::is(Mutation::LookIntoBuffers) {
+            if !entry.has(ARMED | ENDED) && !mutation::is(Mutation::LookIntoBuffers) {
                 return self.look_without_buffer(token);
             }
             if is_idle {

@@ -111,6 +111,13 @@ pub trait Ring {
     /// Only what makes the ring unusable.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
+    /// Takes in whatever is done, in the middle of a turn: whoever has woken the reactor meanwhile has
+    /// woken it from its next wait.
+    fn look(&mut self) {
+        // What makes the ring unusable is met again by the next wait.
+        let _ = self.wait(Some(Duration::ZERO));
+    }
+
     /// The next completion that is here. What was decided by the last `submit` or `wait` is among
     /// them, however much that is.
     fn reap(&mut self) -> Option<Completion>;

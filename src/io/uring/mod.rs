@@ -67,8 +67,10 @@ pub struct KernelRing {
     waker: RingWaker,
     /// Whom this thread has woken before.
     others: Vec<RingWaker>,
-    /// It has woken itself: the next wait does not wait.
+    /// It was woken in a turn, by itself or in a look: the next wait does not wait.
     is_woken: bool,
+    /// What the last wait brought has been taken.
+    is_in_turn: bool,
     is_limited: bool,
     /// What has made it unusable.
     broken: Option<io::Error>,
@@ -76,26 +78,38 @@ pub struct KernelRing {
 }
 
 impl KernelRing {
-    /// Asks for one thing, handing over what was asked for before if there is no room for more.
+    /// Hands over what was asked for if there is no room to ask for more. To be called before anything
+    /// is kept for a request: what was kept is forgotten with what is handed over.
     #[inline]
-    fn put(&mut self, entry: &squeue::Entry) {
-        // SAFETY: what the request points to is kept until it is completed: bytes in `outgoing`, an
-        // address in `places`, a message header by the caller, who awaits it.
-        if unsafe { self.ring.submission().push(entry) }.is_err() {
+    fn make_room(&mut self) {
+        if self.ring.submission().is_full() {
             self.counts.queue_full += 1;
             self.hand_over();
-            // SAFETY: as above.
-            let _ = unsafe { self.ring.submission().push(entry) };
         }
     }
 
+    /// Asks for one thing, for which there is room.
+    #[inline]
+    fn put(&mut self, name: Name, entry: squeue::Entry) {
+        let entry = entry.user_data(name.pack());
+        // It fails only where nothing could be handed over, and then the ring is given up.
+        // SAFETY: what the request points to is kept until it is completed: bytes in `outgoing`, an
+        // address in `places`, a message header by the caller, who awaits it.
+        let _ = unsafe { self.ring.submission().push(&entry) };
+    }
+
     fn put_as(&mut self, name: Name, entry: squeue::Entry) {
-        self.put(&entry.user_data(name.pack()));
+        self.make_room();
+        self.put(name, entry);
     }
 
     /// Hands over all that was asked for; afterwards every send is decided.
     fn hand_over(&mut self) {
         for _ in 0..PATIENCE {
+            if self.broken.is_some() {
+                // Requests may be left that point to what is gone.
+                return;
+            }
             if self.ring.submission().is_empty() {
                 self.outgoing.clear();
                 return;
@@ -103,7 +117,7 @@ impl KernelRing {
             match self.ring.submit() {
                 Ok(_) => {}
                 // There is no room for completions, or no memory for requests.
-                Err(error) if is_passing(&error) => self.make_room(),
+                Err(error) if is_passing(&error) => self.aside.extend(self.ring.completion()),
                 Err(error) => {
                     self.broken = Some(error);
                     return;
@@ -111,11 +125,6 @@ impl KernelRing {
             }
         }
         self.broken = Some(io::Error::other("the kernel takes no requests"));
-    }
-
-    /// Takes completions out of the kernel's way.
-    fn make_room(&mut self) {
-        self.aside.extend(self.ring.completion());
     }
 
     /// The next completion, those included for which the queue had no room: what is decided is told
@@ -231,6 +240,7 @@ impl KernelRing {
         let id = match Name::unpack(entry.user_data()) {
             Name::Asked(id) => id,
             Name::Eventfd => {
+                self.is_woken |= self.is_in_turn;
                 if !has_more {
                     self.put_as(Name::Eventfd, request::await_eventfd(self.waker.eventfd()));
                 }
@@ -242,7 +252,11 @@ impl KernelRing {
                 other.inspect(|other| other.wake_by_eventfd());
                 return None;
             }
-            Name::Message | Name::Awaited => return None,
+            Name::Message => {
+                self.is_woken |= self.is_in_turn;
+                return None;
+            }
+            Name::Awaited => return None,
         };
         let chunk = cqueue::buffer_select(flags).and_then(|buffer| {
             self.pool.filled(buffer, result.max(0) as usize, cqueue::buffer_more(flags))
@@ -278,6 +292,7 @@ impl Ring for KernelRing {
                 if self.outgoing.is_empty() {
                     self.pass_wakes_on();
                 }
+                self.make_room();
                 let mut start = self.outgoing.keep(part);
                 if start.is_none() {
                     self.hand_over();
@@ -309,7 +324,23 @@ impl Ring for KernelRing {
         self.hand_over();
     }
 
+    fn look(&mut self) {
+        loop {
+            if let Err(error) = self.enter(ALL, Some(Duration::ZERO)) {
+                self.broken = Some(error);
+                return;
+            }
+            let found = self.ring.completion();
+            let may_be_all = found.len() < ALL;
+            self.aside.extend(found);
+            if may_be_all {
+                return;
+            }
+        }
+    }
+
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.is_in_turn = false;
         self.installed = None;
         self.pass_wakes_on();
         let is_woken = std::mem::take(&mut self.is_woken);
@@ -324,7 +355,10 @@ impl Ring for KernelRing {
 
     fn reap(&mut self) -> Option<Completion> {
         loop {
-            let entry = self.next_entry()?;
+            let Some(entry) = self.next_entry() else {
+                self.is_in_turn = true;
+                return None;
+            };
             let completion = self.translate(&entry);
             if completion.is_some() {
                 return completion;

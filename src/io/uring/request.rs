@@ -104,8 +104,13 @@ pub fn accept(listener: RawFd, place: &mut Place, waits: bool) -> Entry {
 
 /// A receive into the pool, until it is cancelled or has received a share.
 pub fn receive(File(file): File, is_limited: bool) -> Entry {
-    let entry = opcode::RecvMulti::new(Fixed(file), GROUP).build();
-    if is_limited { with(entry, TOTAL, &SHARE.to_ne_bytes()) } else { entry }
+    let receive = opcode::RecvMulti::new(Fixed(file), GROUP);
+    if is_limited {
+        // Neither at once nor in all.
+        with(receive.len(SHARE).build(), TOTAL, &SHARE.to_ne_bytes())
+    } else {
+        receive.build()
+    }
 }
 
 /// A receive whose outcome is awaited.

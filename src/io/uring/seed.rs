@@ -15,7 +15,7 @@ use super::pool::Pool;
 use super::request::{self, Name, Place};
 use super::support::Support;
 use super::{KernelRing, RingWaker, wake};
-use crate::io::completion::{CompletionDriver, RingCounts, WAITING};
+use crate::io::completion::{CompletionDriver, RingCounts, waiting};
 use crate::io::listen::Listener;
 use crate::io::region::Region;
 
@@ -24,6 +24,9 @@ const REQUESTS: u32 = 1024;
 
 /// Completions that the ring holds; beyond these the kernel keeps them aside.
 const COMPLETIONS: u32 = 8192;
+
+/// Sockets that a ring's table may have (`IORING_MAX_FIXED_FILES`).
+const MOST_FILES: usize = 1 << 20;
 
 /// Sockets that are accepted and not adopted, or closed and not gone.
 const PASSING: usize = 512;
@@ -97,11 +100,12 @@ impl Seed {
     ) -> io::Result<CompletionDriver<KernelRing>> {
         let Seed { ring, waker, settings, support } = self;
         ring.submitter().register_enable_rings()?;
-        let files = (connections + PASSING).min(settings.descriptors as usize);
+        let files = (connections + PASSING).min(settings.descriptors as usize).min(MOST_FILES);
         ring.submitter().register_files_sparse(files as u32)?;
-        let (count, size) = divide(settings.buffers, support.is_incremental);
+        let (count, size) = divide(settings.buffers, support);
         let pool = Pool::register(&ring, count, size, support.is_incremental)?;
-        let places = (0..listeners.len() * WAITING).map(|_| Place::new()).collect();
+        let places =
+            (0..listeners.len() * waiting(listeners.len())).map(|_| Place::new()).collect();
         let mut ring = KernelRing {
             ring,
             pool,
@@ -116,6 +120,7 @@ impl Seed {
             waker,
             others: Vec::new(),
             is_woken: false,
+            is_in_turn: false,
             is_limited: support.is_limited,
             broken: None,
             counts: RingCounts::default(),
@@ -127,9 +132,11 @@ impl Seed {
 }
 
 /// How many buffers of which size make up so many bytes.
-fn divide(bytes: usize, is_incremental: bool) -> (u16, usize) {
-    if is_incremental {
-        (LARGE_BUFFERS as u16, bytes.div_ceil(LARGE_BUFFERS).next_multiple_of(SMALL_BUFFER))
+fn divide(bytes: usize, support: Support) -> (u16, usize) {
+    if support.is_incremental {
+        // Where a receive is not limited it takes a buffer's rest.
+        let count = if support.is_limited { LARGE_BUFFERS } else { 4 * LARGE_BUFFERS };
+        (count as u16, bytes.div_ceil(count).next_multiple_of(SMALL_BUFFER))
     } else {
         let count = (bytes / SMALL_BUFFER).clamp(16, 1 << 14);
         (count.next_power_of_two() as u16, SMALL_BUFFER)
