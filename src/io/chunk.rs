@@ -24,7 +24,14 @@ pub(super) struct Lent {
     /// Which buffer they are in.
     pub buffer: u16,
     /// What they are in is not given back before they are gone.
-    _region: Rc<Region>,
+    region: Rc<Region>,
+}
+
+impl Lent {
+    /// True if that is what they are in.
+    pub(super) fn is_of(&self, region: &Rc<Region>) -> bool {
+        Rc::ptr_eq(&self.region, region)
+    }
 }
 
 impl Chunk {
@@ -45,7 +52,7 @@ impl Chunk {
         buffer: u16,
     ) -> Self {
         let start = region.at(start, length);
-        Chunk(Memory::Lent(Lent { start, length, buffer, _region: Rc::clone(region) }))
+        Chunk(Memory::Lent(Lent { start, length, buffer, region: Rc::clone(region) }))
     }
 
     /// The bytes that came.

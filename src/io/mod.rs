@@ -20,6 +20,7 @@ mod part;
 mod probe;
 mod region;
 mod seed;
+mod seeds;
 mod uring;
 mod waker;
 
@@ -32,6 +33,7 @@ pub use self::epoll::EpollDriver;
 pub use self::original::Original;
 pub use self::part::Part;
 pub use self::seed::{DriverChoice, DriverKind, Needs, Seed};
+pub use self::seeds::{NoDriver, Seeds};
 pub use self::uring::Unsupported;
 pub use self::waker::Waker;
 use crate::proto::{Acknowledged, Peer};

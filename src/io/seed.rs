@@ -78,6 +78,14 @@ impl DriverKind {
             DriverKind::IoUring(_) => "io_uring",
         }
     }
+
+    /// Connections that one driver can hold, whatever descriptors there are.
+    pub fn most_connections(self) -> usize {
+        match self {
+            DriverKind::Epoll => usize::MAX,
+            DriverKind::IoUring(_) => uring::MOST_CONNECTIONS,
+        }
+    }
 }
 
 /// Its name, and what it must do without on this kernel.

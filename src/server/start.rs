@@ -22,7 +22,7 @@ use crate::config::{self, Config, ListenAddress};
 use crate::gate::{Gate, GateError};
 use crate::io::descriptors;
 use crate::io::listen::{self, Listener};
-use crate::io::{DriverKind, Needs, Original, Seed, Unsupported, Waker, memory};
+use crate::io::{DriverKind, Needs, NoDriver, Seeds, Unsupported, memory};
 use crate::proto::tls::{Certificate, Identity, IdentityError};
 use crate::reactor::shard::Shard;
 use crate::reactor::{Mailboxes, SURPLUS, Shared};
@@ -73,9 +73,9 @@ pub enum StartError {
     /// There is nothing to serve.
     #[error("no routes; give at least one --route PATH=HANDLER")]
     NoRoutes,
-    /// The driver that was asked for can't be had.
-    #[error("--driver io_uring can't be had: {0}; or give --driver auto, which takes epoll then")]
-    Driver(#[from] Unsupported),
+    /// There are no drivers.
+    #[error(transparent)]
+    Driver(#[from] NoDriver),
     /// The system would not give a thread, an epoll instance or the like.
     #[error("cannot start a reactor: {0}")]
     System(#[from] io::Error),
@@ -93,8 +93,10 @@ pub(super) fn start(config: Config, routes: Vec<Served>) -> Result<Running, Star
     let is_private = has_private_tables(&config);
     let capacity = capacity(&config, limit, is_private)?;
     probe(&config)?;
-    let (kind, instead) = config.driver.choice.settle()?;
-    let Seeds { seeds, wakers, originals } = seeds(&config, kind, limit, epoch)?;
+    let needs = Needs { buffers: config.driver.buffers as usize, descriptors: limit };
+    let Seeds { kind, instead, seeds, wakers, originals } =
+        Seeds::new(config.driver.choice, config.reactors, needs, epoch)?;
+    let capacity = capacity.min(kind.most_connections());
     let tables = if is_private { config.reactors } else { 1 };
     let max_connections = config.max_connections.unwrap_or(capacity.saturating_mul(tables));
     let (infos, factories): (Vec<_>, Vec<_>) =
@@ -181,31 +183,6 @@ fn capacity(config: &Config, limit: u64, is_private: bool) -> Result<usize, Star
         Some(room) if room > 0 => Ok(usize::try_from(room).unwrap_or(usize::MAX).min(1 << 24)),
         _ => Err(StartError::Descriptors { limit, reactors: config.reactors }),
     }
-}
-
-/// What is made for all drivers before any thread takes its own descriptor table.
-struct Seeds {
-    seeds: Vec<Seed>,
-    wakers: Vec<Waker>,
-    /// To be dropped once each thread has its table.
-    originals: Vec<Original>,
-}
-
-fn seeds(
-    config: &Config,
-    kind: DriverKind,
-    descriptors: u64,
-    epoch: Instant,
-) -> Result<Seeds, StartError> {
-    let needs = Needs { buffers: config.driver.buffers as usize, descriptors };
-    let mut made = Seeds { seeds: Vec::new(), wakers: Vec::new(), originals: Vec::new() };
-    for _ in 0..config.reactors {
-        let (seed, waker, original) = Seed::new(kind, needs, epoch)?;
-        made.seeds.push(seed);
-        made.wakers.push(waker);
-        made.originals.push(original);
-    }
-    Ok(made)
 }
 
 /// How long the kernel keeps trying with a peer that acknowledges nothing: no shorter than our own

@@ -68,16 +68,22 @@ impl Doors {
     }
 
     /// The next connection of this turn.
-    pub fn next(&mut self, ring: &mut impl Ring) -> Option<Peer> {
-        if self.left > 0
-            && let Some((file, peer)) = self.arrivals.pop_front()
-        {
-            self.left -= 1;
-            self.accepted = Some(file);
-            return Some(peer);
-        }
-        self.finish(ring);
-        None
+    pub fn next(&mut self) -> Option<Peer> {
+        let left = self.left.checked_sub(1)?;
+        let (file, peer) = self.arrivals.pop_front()?;
+        self.left = left;
+        self.accepted = Some(file);
+        Some(peer)
+    }
+
+    /// True if all that waited at some listener have let someone in, and more may be let in this turn.
+    pub fn has_crowd(&self) -> bool {
+        let has_all = |asked: &[bool]| asked.iter().all(|asked| !asked);
+        self.left > 0
+            && self.accepting == Accepting::On
+            && !self.stopping
+            && self.waiting > 1
+            && self.asked.chunks(self.waiting).any(has_all)
     }
 
     /// Asks for connections at each listener, for `room` of them at most: one that came and found no
@@ -90,8 +96,12 @@ impl Doors {
         let ahead = self.asked.iter().filter(|asked| **asked).count() + self.arrivals.len();
         let room = if mutation::is(Mutation::AskBeyondRoom) { ACCEPTS } else { room };
         let mut left = room.min(self.asked.len().max(ACCEPTS)).saturating_sub(ahead);
-        for (place, asked) in self.asked.iter_mut().enumerate().filter(|(_, asked)| !**asked) {
-            let listener = place / self.waiting;
+        let listeners = self.is_empty.len();
+        // One more at each listener, then one more at each again: the last ones are not left out.
+        for nth in 0..self.asked.len() {
+            let listener = nth % listeners;
+            let place = listener * self.waiting + nth / listeners;
+            let Some(asked) = self.asked.get_mut(place).filter(|asked| !**asked) else { continue };
             if self.is_empty.get(listener) == Some(&true) {
                 continue;
             }
@@ -142,7 +152,7 @@ impl Doors {
     }
 
     /// Closes the listeners once nobody stands there.
-    fn finish(&mut self, ring: &mut impl Ring) {
+    pub fn finish(&mut self, ring: &mut impl Ring) {
         let is_done = self.asked.iter().all(|asked| !asked)
             && self.is_empty.iter().all(|is_empty| *is_empty)
             && self.arrivals.is_empty();

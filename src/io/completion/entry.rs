@@ -19,6 +19,8 @@ pub const ENDED: u8 = 1 << 4;
 pub const ROOM: u8 = 1 << 5;
 /// A wait for what follows the peer's end is with the ring.
 pub const END: u8 = 1 << 6;
+/// Something has come since the receive was asked for.
+pub const HEARD: u8 = 1 << 7;
 
 /// One connection.
 #[derive(Clone, Copy, Debug)]

@@ -23,7 +23,7 @@ pub use self::accepting::waiting;
 pub use self::ring::{Completion, File, Id, Op, Outcome, Ring, RingCounts};
 
 use self::accepting::Doors;
-use self::entry::{ARMED, CANCELLING, END, ENDED, Entries, PAUSED, ROOM, STARVED};
+use self::entry::{ARMED, CANCELLING, END, ENDED, Entries, HEARD, PAUSED, ROOM, STARVED};
 use self::events::{Event, Events};
 use super::{Accepting, Chunk, Counts, Done, Driver, Ending, Part, Sending, Token, Unsent};
 use crate::mutation::{self, Mutation};
@@ -40,7 +40,7 @@ const ENOUGH: usize = 2 * SHARE;
 const LOOKS: usize = 3;
 
 /// Bytes that a look takes where there is no buffer.
-const LOOKED_AT: usize = 4096;
+pub const LOOKED_AT: usize = 64 * 1024;
 
 /// A driver over a ring.
 pub struct CompletionDriver<R> {
@@ -107,7 +107,7 @@ impl<R: Ring> CompletionDriver<R> {
     fn arm(&mut self, token: Token) {
         let Some(entry) = self.entries.get(token) else { return };
         if !entry.has(ARMED | STARVED | PAUSED | ENDED) {
-            entry.flags |= ARMED;
+            entry.flags = (entry.flags | ARMED) & !HEARD;
             let file = entry.file();
             self.ring.push(Id::Receive(token), Op::Receive(file));
             self.counts.requests += 1;
@@ -138,6 +138,7 @@ impl<R: Ring> CompletionDriver<R> {
                 self.ring.recycle(chunk);
             }
             Outcome::Received(chunk) => {
+                entry.flags |= HEARD;
                 if !has_more {
                     entry.flags |= STARVED;
                     self.sated.push_back(token);
@@ -148,7 +149,10 @@ impl<R: Ring> CompletionDriver<R> {
             Outcome::Failed(libc::ENOBUFS) => {
                 self.counts.no_buffer += 1;
                 entry.flags |= STARVED;
-                if !mutation::is(Mutation::StayHungry) {
+                if entry.has(HEARD) {
+                    // It has had what it could get, and may well be who has emptied the buffers.
+                    self.sated.push_back(token);
+                } else if !mutation::is(Mutation::StayHungry) {
                     self.starved.push_back(token);
                 }
             }
@@ -234,6 +238,11 @@ impl<R: Ring> CompletionDriver<R> {
         self.events.take(entry, token).map(Event::done)
     }
 
+    fn ask_at_doors(&mut self) {
+        let room = self.ring.room().saturating_sub(self.entries.open() as usize);
+        self.doors.ask(&mut self.ring, room, &mut self.counts);
+    }
+
     /// A connection goes, and its requests with it.
     fn leave(&mut self, token: Token, with_reset: bool) {
         let Some(entry) = self.entries.remove(token) else { return };
@@ -262,8 +271,7 @@ impl<R: Ring> Driver for CompletionDriver<R> {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.await_ends();
         self.feed_starved();
-        let room = self.ring.room().saturating_sub(self.entries.open() as usize);
-        self.doors.ask(&mut self.ring, room, &mut self.counts);
+        self.ask_at_doors();
         if self.events.len() < ENOUGH {
             let is_busy = !self.events.is_empty() || self.doors.has_arrivals();
             self.ring.wait(if is_busy { Some(Duration::ZERO) } else { timeout })?;
@@ -290,8 +298,20 @@ impl<R: Ring> Driver for CompletionDriver<R> {
             entry.queued = entry.queued.saturating_sub(1);
             return Some(event.done());
         }
-        let peer = self.doors.next(&mut self.ring)?;
-        Some(Done::Accepted(peer))
+        if let Some(peer) = self.doors.next() {
+            return Some(Done::Accepted(peer));
+        }
+        if self.doors.has_crowd() && self.events.len() < ENOUGH {
+            // As many more of this turn's share as stand there.
+            self.ask_at_doors();
+            self.ring.look();
+            self.take_in();
+            if let Some(peer) = self.doors.next() {
+                return Some(Done::Accepted(peer));
+            }
+        }
+        self.doors.finish(&mut self.ring);
+        None
     }
 
     fn look(&mut self, token: Token) -> Option<Done> {

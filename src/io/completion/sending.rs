@@ -10,10 +10,6 @@ use super::ring::{Id, Op, Outcome, Ring};
 use crate::io::{Part, Sending, Token, Unsent};
 use crate::mutation::{self, Mutation};
 
-/// Bytes without an owner are sent at once beyond this: to copy them costs more than a call of their
-/// own.
-const COPIED: usize = 4096;
-
 impl<R: Ring> CompletionDriver<R> {
     pub(super) fn send_at_once(&mut self, token: Token, parts: &[IoSlice<'_>]) -> Sending {
         let Some(entry) = self.entries.get(token) else {
@@ -46,18 +42,19 @@ impl<R: Ring> CompletionDriver<R> {
     fn is_undecided(&mut self, token: Token) -> bool {
         self.ring.submit();
         self.take_in();
-        self.begin_batch();
-        if !self.unsent.is_empty()
-            && let Some(entry) = self.entries.get(token)
-        {
-            self.events.push(entry, Event::Room(token));
-            return true;
+        if self.unsent.is_empty() {
+            self.begin_batch();
+            return false;
         }
-        false
+        // Whose it is only the reactor knows.
+        if let Some(entry) = self.entries.get(token) {
+            self.events.push(entry, Event::Room(token));
+        }
+        true
     }
 
     pub(super) fn gather_part(&mut self, ticket: u32, token: Token, part: Part<'_>) -> Sending {
-        if part.owner().is_none() && part.bytes().len() > COPIED {
+        if part.owner().is_none() {
             return self.send_at_once(token, &[part.slice()]);
         }
         let Some(entry) = self.entries.get(token) else {

@@ -1,6 +1,8 @@
 //! The completion driver over a ring that answers what a test tells it to.
 //! Not for whole lives of connections, which the simulator runs over a ring of its own.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::io::completion::ring::RingCounts;
 use crate::proto::Peer;
@@ -130,6 +132,10 @@ fn asked(driver: &mut Scripted) -> Vec<Asked> {
 }
 
 /// The driver waits, and that comes of it.
+fn part(owner: &Bytes) -> Part<'_> {
+    Part::new(owner, Some(owner))
+}
+
 fn wait(driver: &mut Scripted, answers: Vec<Completion>) {
     driver.ring.to_come.push_back(answers);
     driver.wait(None).unwrap();
@@ -268,8 +274,8 @@ fn what_comes_for_one_that_has_gone_reaches_nobody_and_gives_its_buffer_back() {
 fn what_a_gathered_send_did_not_take_is_told_by_its_ticket_and_nothing_overtakes_it() {
     let mut driver = serving(&[A, B]);
     let gathered = [
-        driver.gather(3, A, Part::new(b"short", None)),
-        driver.gather(4, B, Part::new(b"whole", None)),
+        driver.gather(3, A, part(&Bytes::from_static(b"short"))),
+        driver.gather(4, B, part(&Bytes::from_static(b"whole"))),
     ];
     assert_eq!(gathered, [Sending::Gathered; 2]);
     let sends = [Asked::Send(3, b"short".to_vec()), Asked::Send(4, b"whole".to_vec())];
@@ -291,7 +297,7 @@ fn a_gathered_send_that_fails_is_told_as_the_failure_it_is() {
     for (error, taken) in
         [(libc::EAGAIN, Ok(0)), (libc::ECONNRESET, Err(io::ErrorKind::ConnectionReset))]
     {
-        driver.gather(0, A, Part::new(b"bytes", None));
+        driver.gather(0, A, part(&Bytes::from_static(b"bytes")));
         wait(&mut driver, vec![answer(Id::Send(0), Outcome::Failed(error), false)]);
         assert_eq!(driver.unsent(), Some(Unsent { ticket: 0, taken }));
     }

@@ -26,7 +26,7 @@ use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, squeue};
 use socket2::Socket;
 
-pub use self::seed::{Seed, Settings};
+pub use self::seed::{MOST_CONNECTIONS, Seed, Settings};
 pub use self::support::{Support, support};
 pub use self::unsupported::Unsupported;
 pub use self::wake::RingWaker;
@@ -43,8 +43,21 @@ use crate::proto::Acknowledged;
 /// Completions that are asked for where nothing is waited for: all that there may be.
 const ALL: usize = 4096;
 
-/// Attempts to hand requests over while the kernel has no room, before the ring is given up.
+/// Attempts to hand requests over while the kernel has no room or no memory, before the ring is given
+/// up; how many of them are made at once, and the rest between the others: a second in all.
 const PATIENCE: u32 = 1000;
+const EAGER: u32 = 8;
+const REST: Duration = Duration::from_millis(1);
+
+/// An error number that has made a ring unusable.
+#[derive(Clone, Copy, Debug)]
+struct Broken(i32);
+
+impl From<&io::Error> for Broken {
+    fn from(error: &io::Error) -> Self {
+        Broken(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
 
 /// A ring of the kernel's, and what its requests point to.
 ///
@@ -72,8 +85,8 @@ pub struct KernelRing {
     /// What the last wait brought has been taken.
     is_in_turn: bool,
     is_limited: bool,
-    /// What has made it unusable.
-    broken: Option<io::Error>,
+    /// What has made it unusable, for good: requests may be left in it that point to what is gone.
+    broken: Option<Broken>,
     counts: RingCounts,
 }
 
@@ -105,9 +118,8 @@ impl KernelRing {
 
     /// Hands over all that was asked for; afterwards every send is decided.
     fn hand_over(&mut self) {
-        for _ in 0..PATIENCE {
+        for attempt in 0..PATIENCE {
             if self.broken.is_some() {
-                // Requests may be left that point to what is gone.
                 return;
             }
             if self.ring.submission().is_empty() {
@@ -117,14 +129,19 @@ impl KernelRing {
             match self.ring.submit() {
                 Ok(_) => {}
                 // There is no room for completions, or no memory for requests.
-                Err(error) if is_passing(&error) => self.aside.extend(self.ring.completion()),
+                Err(error) if is_passing(&error) => {
+                    self.aside.extend(self.ring.completion());
+                    if attempt >= EAGER {
+                        std::thread::sleep(REST);
+                    }
+                }
                 Err(error) => {
-                    self.broken = Some(error);
+                    self.broken = Some(Broken::from(&error));
                     return;
                 }
             }
         }
-        self.broken = Some(io::Error::other("the kernel takes no requests"));
+        self.broken = Some(Broken(libc::EBUSY));
     }
 
     /// The next completion, those included for which the queue had no room: what is decided is told
@@ -140,14 +157,14 @@ impl KernelRing {
 
     fn next_beyond_queue(&mut self) -> Option<cqueue::Entry> {
         for _ in 0..PATIENCE {
-            if !self.ring.submission().cq_overflow() {
+            if self.broken.is_some() || !self.ring.submission().cq_overflow() {
                 return None;
             }
             self.counts.overflows += 1;
             // Whoever submits while there is an overflow has the queue filled anew.
             match self.ring.submit() {
                 Err(error) if !is_passing(&error) => {
-                    self.broken = Some(error);
+                    self.broken = Some(Broken::from(&error));
                     return None;
                 }
                 _ => {}
@@ -161,9 +178,7 @@ impl KernelRing {
 
     /// Hands over and waits for at least `wanted` completions.
     fn enter(&mut self, wanted: usize, timeout: Option<Duration>) -> io::Result<()> {
-        if self.ring.submission().cq_overflow() {
-            self.counts.overflows += 1;
-        }
+        self.is_usable()?;
         let waited = match timeout {
             Some(timeout) => {
                 let timeout = Timespec::from(timeout);
@@ -175,10 +190,17 @@ impl KernelRing {
         match waited {
             Ok(_) => {}
             Err(error) if error.raw_os_error() == Some(libc::ETIME) || is_passing(&error) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.broken = Some(Broken::from(&error));
+                return Err(error);
+            }
         }
         self.hand_over();
-        Ok(())
+        self.is_usable()
+    }
+
+    fn is_usable(&self) -> io::Result<()> {
+        self.broken.map_or(Ok(()), |Broken(error)| Err(io::Error::from_raw_os_error(error)))
     }
 
     /// Has one request carried out and awaits its answer, which must come at once.
@@ -193,9 +215,6 @@ impl KernelRing {
                         .map_err(|_| io::Error::from_raw_os_error(-result));
                 }
                 self.aside.push_back(completion);
-            }
-            if self.broken.is_some() {
-                break;
             }
             // The completion queue was full.
             self.enter(1, Some(Duration::ZERO))?;
@@ -288,18 +307,15 @@ impl Ring for KernelRing {
     fn push(&mut self, id: Id, op: Op<'_>) {
         let entry = match op {
             Op::Send(file, part) => {
+                let Some(owner) = part.owner() else { return };
+                let bytes = part.bytes();
                 // Before the first of many sends, so that others need not wait for them.
                 if self.outgoing.is_empty() {
                     self.pass_wakes_on();
                 }
                 self.make_room();
-                let mut start = self.outgoing.keep(part);
-                if start.is_none() {
-                    self.hand_over();
-                    start = self.outgoing.keep(part);
-                }
-                let Some(start) = start else { return };
-                request::send(file, start, part.bytes().len())
+                self.outgoing.keep(owner);
+                request::send(file, bytes.as_ptr(), bytes.len())
             }
             Op::Receive(file) => request::receive(file, self.is_limited),
             Op::Accept { listener, waits } => {
@@ -321,21 +337,19 @@ impl Ring for KernelRing {
     }
 
     fn submit(&mut self) {
+        self.installed = None;
+        self.pass_wakes_on();
         self.hand_over();
     }
 
     fn look(&mut self) {
-        loop {
-            if let Err(error) = self.enter(ALL, Some(Duration::ZERO)) {
-                self.broken = Some(error);
-                return;
-            }
+        // What makes the ring unusable is told by the next wait.
+        while self.enter(ALL, Some(Duration::ZERO)).is_ok() {
             let found = self.ring.completion();
-            let may_be_all = found.len() < ALL;
-            self.aside.extend(found);
-            if may_be_all {
+            if found.is_empty() {
                 return;
             }
+            self.aside.extend(found);
         }
     }
 
@@ -345,12 +359,7 @@ impl Ring for KernelRing {
         self.pass_wakes_on();
         let is_woken = std::mem::take(&mut self.is_woken);
         let is_urgent = is_woken || !self.aside.is_empty() || timeout == Some(Duration::ZERO);
-        if is_urgent {
-            self.enter(ALL, Some(Duration::ZERO))?;
-        } else {
-            self.enter(1, timeout)?;
-        }
-        self.broken.take().map_or(Ok(()), Err)
+        if is_urgent { self.enter(ALL, Some(Duration::ZERO)) } else { self.enter(1, timeout) }
     }
 
     fn reap(&mut self) -> Option<Completion> {
@@ -394,6 +403,7 @@ impl Ring for KernelRing {
     }
 
     fn finish(&mut self, file: File) {
+        self.hand_over();
         if let Ok(socket) = self.installed(file) {
             // It fails only where the connection is gone, which a receive will say.
             let _ = socket.shutdown(Shutdown::Write);

@@ -59,8 +59,8 @@ impl Pool {
         let region = Rc::new(Region::new(usize::from(count) * size)?);
         let flags = if is_incremental { INCREMENTAL } else { 0 };
         let address = entries.at(0, entries.len()).as_ptr() as u64;
-        // SAFETY: `entries` has room for `count` entries, is aligned to pages, and lives until after
-        // the ring is closed: who owns the pool drops the ring first.
+        // SAFETY: `entries` has room for `count` entries and is aligned to pages, which the kernel holds
+        // on to for as long as the ring has them.
         unsafe { ring.submitter().register_buf_ring_with_flags(address, count, GROUP, flags)? };
         let buffers = vec![Buffer::default(); usize::from(count)];
         let mut pool = Pool { ring: entries, region, size, buffers, tail: 0, lent: 0 };
@@ -96,7 +96,7 @@ impl Pool {
 
     /// A chunk has come back.
     pub fn recycle(&mut self, chunk: Chunk) {
-        let Some(lent) = chunk.into_lent() else { return };
+        let Some(lent) = chunk.into_lent().filter(|lent| lent.is_of(&self.region)) else { return };
         let Some(place) = self.buffers.get_mut(usize::from(lent.buffer)) else { return };
         place.chunks -= 1;
         self.lent -= u64::from(place.chunks == 0);

@@ -15,7 +15,7 @@ use super::pool::Pool;
 use super::request::{self, Name, Place};
 use super::support::Support;
 use super::{KernelRing, RingWaker, wake};
-use crate::io::completion::{CompletionDriver, RingCounts, waiting};
+use crate::io::completion::{CompletionDriver, LOOKED_AT, RingCounts, waiting};
 use crate::io::listen::Listener;
 use crate::io::region::Region;
 
@@ -27,6 +27,9 @@ const COMPLETIONS: u32 = 8192;
 
 /// Sockets that a ring's table may have (`IORING_MAX_FIXED_FILES`).
 const MOST_FILES: usize = 1 << 20;
+
+/// Connections that a ring can hold.
+pub const MOST_CONNECTIONS: usize = MOST_FILES - PASSING;
 
 /// Sockets that are accepted and not adopted, or closed and not gone.
 const PASSING: usize = 512;
@@ -109,8 +112,8 @@ impl Seed {
         let mut ring = KernelRing {
             ring,
             pool,
-            outgoing: Outgoing::new()?,
-            scratch: Region::new(SMALL_BUFFER)?,
+            outgoing: Outgoing::default(),
+            scratch: Region::new(LOOKED_AT)?,
             places,
             epoch,
             listeners,

@@ -53,10 +53,10 @@ fn more_sends_than_the_completion_queue_holds_are_all_told_that_were_not_taken()
     let Some((mut driver, address)) = ringed() else { return };
     let ring = driver.ring();
     let (_client, file) = connect(ring, address);
-    let much = vec![0; 1 << 16];
+    let much = bytes::Bytes::from(vec![0; 1 << 16]);
     while ring.send(file, &[IoSlice::new(&much)]).is_ok() {}
     for ticket in 0..SENDS {
-        ring.push(Id::Send(ticket), Op::Send(file, Part::new(&much[..1], None)));
+        ring.push(Id::Send(ticket), Op::Send(file, Part::new(&much[..1], Some(&much))));
     }
     ring.submit();
     let told: Vec<_> = std::iter::from_fn(|| ring.reap()).map(|completion| completion.id).collect();

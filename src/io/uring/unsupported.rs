@@ -37,7 +37,11 @@ pub enum Unsupported {
         lacks: String,
     },
     /// By want of memory or descriptors.
-    #[error("it could not be tried for want of descriptors or memory ({0}); raise the limits")]
+    #[error(
+        "there are not enough descriptors or not enough memory for it ({0}); raise the limits of open \
+         files and of locked memory (LimitMEMLOCK=, ulimit -l): a ring locks about 200 KiB for each \
+         reactor, and those of one user's processes count together"
+    )]
     Wanting(io::Error),
 }
 
@@ -155,7 +159,7 @@ mod tests {
     fn want_of_descriptors_is_not_taken_for_age() {
         for error in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
             let wanting = told(Some("0"), true, error);
-            assert!(wanting.contains("want of descriptors") && !wanting.contains("too old"));
+            assert!(wanting.contains("not enough descriptors") && !wanting.contains("too old"));
         }
     }
 
