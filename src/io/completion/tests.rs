@@ -124,6 +124,11 @@ fn serving(tokens: &[Token]) -> Scripted {
     driver
 }
 
+/// Bytes that are gone when the call returns.
+fn brief(bytes: &[u8]) -> Part<'_> {
+    Part::Brief(bytes)
+}
+
 /// What was asked for since the last time.
 fn asked(driver: &mut Scripted) -> Vec<Asked> {
     std::mem::take(&mut driver.ring.asked)
@@ -268,7 +273,7 @@ fn what_comes_for_one_that_has_gone_reaches_nobody_and_gives_its_buffer_back() {
 fn what_a_gathered_send_did_not_take_is_told_by_its_ticket_and_nothing_overtakes_it() {
     let mut driver = serving(&[A, B]);
     let gathered =
-        [driver.gather(3, A, Part::Brief(b"short")), driver.gather(4, B, Part::Brief(b"whole"))];
+        [driver.gather(3, A, brief(b"short")), driver.gather(4, B, Part::Brief(b"whole"))];
     assert_eq!(gathered, [Sending::Gathered; 2]);
     let sends = [Asked::Send(3, b"short".to_vec()), Asked::Send(4, b"whole".to_vec())];
     assert_eq!(asked(&mut driver), sends);
@@ -289,7 +294,7 @@ fn a_gathered_send_that_fails_is_told_as_the_failure_it_is() {
     for (error, taken) in
         [(libc::EAGAIN, Ok(0)), (libc::ECONNRESET, Err(io::ErrorKind::ConnectionReset))]
     {
-        driver.gather(0, A, Part::Brief(b"bytes"));
+        driver.gather(0, A, brief(b"bytes"));
         wait(&mut driver, vec![answer(Id::Send(0), Outcome::Failed(error), false)]);
         assert_eq!(driver.unsent(), Some(Unsent { ticket: 0, taken }));
     }

@@ -272,6 +272,11 @@ impl Ring for KernelRing {
     fn push(&mut self, id: Id, op: Op<'_>) {
         let entry = match op {
             Op::Send(file, part) => {
+                // Bytes are kept until the next submission: that must be the one they go with.
+                if self.ring.submission().is_full() {
+                    self.counts.queue_full += 1;
+                    self.hand_over();
+                }
                 let mut start = self.outgoing.keep(part);
                 if start.is_none() {
                     self.hand_over();

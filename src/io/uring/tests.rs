@@ -1,7 +1,7 @@
 //! The kernel's ring itself, where this process may have one.
 //! Not the driver over it, nor servers: those tests have a ring by a script, or whole processes.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::*;
@@ -23,6 +23,11 @@ fn ringed() -> Option<(CompletionDriver<KernelRing>, SocketAddr)> {
     let listener = Listener::tcp(any, Duration::from_secs(10)).unwrap();
     let address = listener.address().unwrap();
     Some((seed.open(Instant::now(), vec![listener], 8).unwrap(), address))
+}
+
+/// Bytes that are gone when the call returns.
+fn brief(bytes: &[u8]) -> Part<'_> {
+    Part::Brief(bytes)
 }
 
 /// One more read, until there is something or the stream has ended.
@@ -56,12 +61,32 @@ fn more_sends_than_the_completion_queue_holds_are_all_told_that_were_not_taken()
     let much = vec![0; 1 << 16];
     while ring.send(file, &[IoSlice::new(&much)]).is_ok() {}
     for ticket in 0..SENDS {
-        ring.push(Id::Send(ticket), Op::Send(file, Part::Brief(&much[..1])));
+        ring.push(Id::Send(ticket), Op::Send(file, brief(&much[..1])));
     }
     ring.submit();
     let told: Vec<_> = std::iter::from_fn(|| ring.reap()).map(|completion| completion.id).collect();
     let expected: Vec<_> = (0..SENDS).map(Id::Send).collect();
     assert!(told == expected, "{} of {SENDS} told, or not in order", told.len());
+}
+
+#[test]
+fn a_send_that_fills_the_submission_queue_keeps_its_bytes_for_the_next_one() {
+    let Some((mut driver, address)) = ringed() else { return };
+    let ring = driver.ring();
+    let (mut client, file) = connect(ring, address);
+    // The queue is full before the one in the middle, and those behind it are longer than those
+    // before.
+    let sends = [vec![b"few".as_slice(); 1024], vec![b"one"], vec![&[b'x'; 100]; 60]].concat();
+    for (ticket, bytes) in (0..).zip(&sends) {
+        ring.push(Id::Send(ticket), Op::Send(file, brief(bytes)));
+    }
+    ring.submit();
+    assert!(ring.reap().is_none(), "all of it was taken");
+    let expected = sends.concat();
+    let mut received = vec![0; expected.len()];
+    client.read_exact(&mut received).unwrap();
+    assert!(received == expected, "other bytes have come");
+    assert_eq!(ring.counts().queue_full, 1);
 }
 
 #[test]
