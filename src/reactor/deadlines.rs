@@ -16,9 +16,12 @@ const AHEAD: usize = 16;
 /// Entries looked at in one turn; the rest waits, so that a mass expiry starves nobody.
 const LOOKS: usize = 1024;
 
-/// Reads, of 64 KiB at most each, in search of a close frame before a verdict: more than a peer
-/// that stopped sending when it was told can have left unread.
-const LAST_READS: u64 = 16;
+/// Bytes that are read in search of a close frame before a verdict: more than a peer that stopped
+/// sending when it was told can have left unread.
+const LAST_BYTES: usize = 1024 * 1024;
+
+/// A read counts as so many bytes at least: some drivers have what came in small pieces.
+const SMALL_READ: usize = 1024;
 
 impl Reactor {
     /// Looks at the connections whose entries have come up.
@@ -97,9 +100,12 @@ impl Reactor {
     /// What has come of one who is judged next, and is unread. Any byte shows that a peer lives; an
     /// answer to our close frame may stand behind other data. How many reads that took.
     pub(super) fn hear_out(&mut self, token: Token) -> u64 {
-        let mut reads = 0;
-        while reads < LAST_READS && self.read_once_more(token) {
+        let (mut reads, mut left) = (0, LAST_BYTES);
+        while left > 0
+            && let Some(bytes) = self.read_once_more(token)
+        {
             reads += 1;
+            left = left.saturating_sub(bytes.max(SMALL_READ));
             let conn = self.core.slots.get(token);
             if conn.is_none_or(|conn| conn.phase() != Phase::Closing) {
                 break;
@@ -108,14 +114,20 @@ impl Reactor {
         reads
     }
 
-    /// One read, out of turn. True if there was something.
-    fn read_once_more(&mut self, token: Token) -> bool {
-        match self.core.driver.look(token) {
-            Some(Done::Received(token, chunk)) => self.received(token, chunk),
-            Some(Done::Ended(token, ending)) => self.core.ended(token, ending),
-            Some(Done::Accepted(_) | Done::Sent(..)) | None => return false,
+    /// One read, out of turn. How many bytes there were; none for the end.
+    fn read_once_more(&mut self, token: Token) -> Option<usize> {
+        match self.core.driver.look(token)? {
+            Done::Received(token, chunk) => {
+                let bytes = chunk.len();
+                self.received(token, chunk);
+                Some(bytes)
+            }
+            Done::Ended(token, ending) => {
+                self.core.ended(token, ending);
+                Some(0)
+            }
+            Done::Accepted(_) | Done::Sent(..) => None,
         }
-        true
     }
 }
 

@@ -126,6 +126,7 @@ fn serving(tokens: &[Token]) -> Scripted {
     driver
 }
 
+/// Bytes that are gone when the call returns.
 /// What was asked for since the last time.
 fn asked(driver: &mut Scripted) -> Vec<Asked> {
     std::mem::take(&mut driver.ring.asked)

@@ -1,7 +1,7 @@
 //! The kernel's ring itself, where this process may have one.
 //! Not the driver over it, nor servers: those tests have a ring by a script, or whole processes.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::*;
@@ -25,6 +25,7 @@ fn ringed() -> Option<(CompletionDriver<KernelRing>, SocketAddr)> {
     Some((seed.open(Instant::now(), vec![listener], 8).unwrap(), address))
 }
 
+/// Bytes that are gone when the call returns.
 /// One more read, until there is something or the stream has ended.
 fn read(ring: &mut KernelRing, file: File, buffer: &mut [u8]) -> usize {
     loop {
@@ -62,6 +63,27 @@ fn more_sends_than_the_completion_queue_holds_are_all_told_that_were_not_taken()
     let told: Vec<_> = std::iter::from_fn(|| ring.reap()).map(|completion| completion.id).collect();
     let expected: Vec<_> = (0..SENDS).map(Id::Send).collect();
     assert!(told == expected, "{} of {SENDS} told, or not in order", told.len());
+}
+
+#[test]
+fn a_send_that_fills_the_submission_queue_keeps_its_bytes_for_the_next_one() {
+    let Some((mut driver, address)) = ringed() else { return };
+    let ring = driver.ring();
+    let (mut client, file) = connect(ring, address);
+    // The queue is full before the one in the middle.
+    let sends = [vec![b"few".as_slice(); 1024], vec![b"one"], vec![&[b'x'; 100]; 60]].concat();
+    for (ticket, bytes) in (0..).zip(&sends) {
+        // The ring alone keeps it.
+        let owner = bytes::Bytes::copy_from_slice(bytes);
+        ring.push(Id::Send(ticket), Op::Send(file, Part::new(&owner, Some(&owner))));
+    }
+    ring.submit();
+    assert!(ring.reap().is_none(), "all of it was taken");
+    let expected = sends.concat();
+    let mut received = vec![0; expected.len()];
+    client.read_exact(&mut received).unwrap();
+    assert!(received == expected, "other bytes have come");
+    assert_eq!(ring.counts().queue_full, 1);
 }
 
 #[test]
