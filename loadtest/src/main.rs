@@ -20,6 +20,7 @@ mod search;
 mod server;
 mod sources;
 mod sys;
+mod tables;
 mod tally;
 mod target;
 mod threshold;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Failure;
@@ -66,37 +65,12 @@ impl Server {
         Ok(times)
     }
 
-    /// How many descriptors it has open, each counted once for every thread that has it in its
-    /// table: threads may share one or have their own.
-    pub fn descriptors(&self) -> io::Result<u64> {
-        let mut count = 0;
-        for entry in fs::read_dir(format!("/proc/{}/task", self.pid))? {
-            match open_in(&entry?.path().join("fd")) {
-                Ok(open) => count += open,
-                // A thread that ends meanwhile has no table any more.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(count)
-    }
-
     /// How many threads it has, and on how many cores they may run.
     pub fn threads_and_cores(&self) -> io::Result<(u64, u64)> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let threads = field(&status, "Threads:").and_then(|value| value.parse().ok());
         let cores = field(&status, "Cpus_allowed_list:").map(count_list);
         threads.zip(cores).ok_or(io::ErrorKind::InvalidData.into())
-    }
-}
-
-/// How many descriptors one thread's table has open.
-fn open_in(table: &Path) -> io::Result<u64> {
-    // The directory's size is their number since Linux 6.2. It is 0 before that, and for a thread
-    // that is about to end.
-    match fs::metadata(table)?.len() {
-        0 => Ok(fs::read_dir(table)?.count() as u64),
-        open => Ok(open),
     }
 }
 
@@ -150,26 +124,6 @@ mod tests {
         let (threads, cores) = own.threads_and_cores().expect("status");
         assert!(threads >= 1 && cores >= 1);
         assert!(!own.thread_times().expect("threads").is_empty());
-        assert!(own.descriptors().expect("tables") >= 3);
-    }
-
-    #[test]
-    fn threads_that_end_meanwhile_do_not_keep_descriptors_from_being_read() {
-        use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-        let is_over = AtomicBool::new(false);
-        let own = Server::new(std::process::id() as i32).expect("own accounts");
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    while !is_over.load(Relaxed) {
-                        std::thread::spawn(|| {}).join().expect("it does nothing");
-                    }
-                });
-            }
-            let failed = (0..2_000).find_map(|_| own.descriptors().err());
-            is_over.store(true, Relaxed);
-            assert!(failed.is_none(), "{failed:?}");
-        });
     }
 
     #[test]

@@ -32,8 +32,8 @@ use super::{Generator, Shared};
 use crate::error::Failure;
 use crate::plan::share;
 use crate::script::Act;
-use crate::server::Server;
 use crate::sys;
+use crate::tables::Tables;
 use crate::tally::{ErrorKind, Findings};
 
 use observed::Sign;
@@ -116,9 +116,9 @@ impl Zombies {
         match act {
             // A server's descriptors are one account: one thread plays this scene.
             Act::Resets if self.thread == 0 => {
-                let server = plan.server_pid.and_then(|pid| Server::new(pid).ok());
+                let tables = plan.server_pid.map(Tables::of);
                 let at_a_time = share(self.crowd().count, plan.threads, 0);
-                self.resets = Some(Resets::new(self.crowd().resets(), at_a_time, server));
+                self.resets = Some(Resets::new(self.crowd().resets(), at_a_time, tables));
                 self.next_cue = now;
             }
             Act::Zombies => {

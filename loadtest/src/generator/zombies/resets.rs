@@ -1,4 +1,4 @@
-//! Zombies that reset: in waves, with a look at the server's descriptors before and after, since
+//! Zombies that reset: in waves, with a look at what the server has open before and after, since
 //! a peer that has reset its connection cannot see what the server makes of it.
 //! Not the other kinds, which see by themselves.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::crowd::Crowd;
 use super::kind::Kind;
 use super::observed::{Observed, Sign};
-use crate::server::Server;
+use crate::tables::Tables;
 
 /// Zombies that reset together at most.
 const WAVE: usize = 500;
@@ -39,7 +39,7 @@ enum Phase {
 /// The scene of those that reset, played by one thread.
 #[derive(Debug)]
 pub struct Resets {
-    server: Option<Server>,
+    tables: Option<Tables>,
     left: usize,
     wave: usize,
     /// Descriptors before the wave.
@@ -48,10 +48,10 @@ pub struct Resets {
 }
 
 impl Resets {
-    /// `count` of them, at most `at_a_time` together, watched through `server`.
-    pub fn new(count: usize, at_a_time: usize, server: Option<Server>) -> Resets {
+    /// `count` of them, at most `at_a_time` together, watched through the server's tables.
+    pub fn new(count: usize, at_a_time: usize, tables: Option<Tables>) -> Resets {
         let phase = if count == 0 { Phase::Over } else { Phase::Idle };
-        Resets { server, left: count, wave: at_a_time.clamp(1, WAVE), before: 0, phase }
+        Resets { tables, left: count, wave: at_a_time.clamp(1, WAVE), before: 0, phase }
     }
 
     /// Whether nothing is left to do.
@@ -79,8 +79,8 @@ impl Resets {
             Phase::Opening if opening > 0 => Cue::Wait(now + LOOK),
             Phase::Opening => {
                 let peak = self.count(observed).unwrap_or_default();
-                if self.server.is_some() && peak < self.before + ready as u64 {
-                    self.server = None;
+                if self.tables.is_some() && peak < self.before + ready as u64 {
+                    self.tables = None;
                     let why = "the descriptors of --server-pid do not show its connections";
                     observed.of_mut(Kind::Reset).invisible = Some(why.to_owned());
                 }
@@ -122,15 +122,15 @@ impl Resets {
     /// Counts the server's descriptors; `None` where they cannot be seen.
     fn count(&mut self, observed: &mut Observed) -> Option<u64> {
         let seen = &mut observed.of_mut(Kind::Reset).invisible;
-        let Some(server) = &self.server else {
+        let Some(tables) = &self.tables else {
             seen.get_or_insert_with(|| "not visible without --server-pid".to_owned());
             return None;
         };
-        match server.descriptors() {
+        match tables.open() {
             Ok(count) => Some(count),
             Err(error) => {
                 *seen = Some(format!("the descriptors of --server-pid cannot be read: {error}"));
-                self.server = None;
+                self.tables = None;
                 None
             }
         }
