@@ -1,6 +1,7 @@
 //! What a process has open: descriptors, and sockets that stand in no table but a ring's (io_uring).
 //! Not what each is for.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,21 +14,28 @@ const ATTEMPTS: u32 = 200;
 #[derive(Debug)]
 pub struct Tables {
     pid: i32,
-    /// Where the kernel tells of its rings: those that its first thread had when this was made. A
-    /// server makes them before it has threads.
+    /// Where the kernel tells of its rings: those that its threads had when this was made.
     rings: Vec<PathBuf>,
 }
 
 impl Tables {
     /// Those of a process that has started. Rings that can't be seen are none.
     pub fn of(pid: i32) -> Tables {
-        let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        let is_ring = |fd: &fs::DirEntry| {
-            fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:[io_uring]")
-        };
-        let about =
-            |fd: fs::DirEntry| PathBuf::from(format!("/proc/{pid}/fdinfo")).join(fd.file_name());
-        Tables { pid, rings: fds.filter(is_ring).map(about).collect() }
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let mut rings = BTreeMap::new();
+        for task in tasks {
+            let fds = fs::read_dir(task.path().join("fd")).into_iter().flatten().flatten();
+            for fd in fds {
+                let is_ring = fs::read_link(fd.path())
+                    .is_ok_and(|to| to.as_os_str() == "anon_inode:[io_uring]");
+                if is_ring {
+                    // A ring that several tables have was opened before they were, under one number.
+                    let about = task.path().join("fdinfo").join(fd.file_name());
+                    rings.insert(fd.file_name(), about);
+                }
+            }
+        }
+        Tables { pid, rings: rings.into_values().collect() }
     }
 
     /// How much is open, each descriptor counted once for every thread that has it in its table:

@@ -1,7 +1,7 @@
 //! The kernel's table of TCP sockets, and a process's descriptors and rings, read from /proc.
 //! Not for what the server thinks it holds: its metrics say that, and this checks them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -182,23 +182,30 @@ impl Rings {
     }
 }
 
-/// The rings that are in a process's own table: all that were made by its first thread.
+/// The rings of a process: each once, whichever threads have it in their tables.
 pub fn rings(pid: u32) -> Rings {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
+    // A thread may end while it is looked at.
+    let fds = tasks.flatten().filter_map(|task| std::fs::read_dir(task.path().join("fd")).ok());
+    let mut seen = BTreeSet::new();
     let mut all = Rings::default();
-    let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process lives");
-    for fd in fds.flatten() {
+    for fd in fds.flat_map(Iterator::flatten) {
         let is_ring =
             std::fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:[io_uring]");
         if is_ring {
-            let number = fd.file_name().into_string().expect("a number");
-            let path = format!("/proc/{pid}/fdinfo/{number}");
+            let path = fd.path().to_string_lossy().replace("/fd/", "/fdinfo/");
             // Of a ring that is being used at this moment little is told.
             super::wait_until("the kernel to tell of a ring", || {
+                let Ok(text) = std::fs::read_to_string(&path) else { return true };
+                let inode = text.lines().find(|line| line.starts_with("ino:")).map(str::to_owned);
+                if seen.contains(&inode) {
+                    return true;
+                }
                 let mut ring = all.clone();
-                let text = std::fs::read_to_string(&path).expect("the process lives");
                 let is_told = ring.read(&text);
                 if is_told {
                     all = ring;
+                    seen.insert(inode);
                 }
                 is_told
             });
