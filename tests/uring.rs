@@ -213,3 +213,18 @@ fn a_lack_of_descriptors_stops_nobody_from_coming_and_going() {
     drop((within, newcomers));
     wait_for_rings(&server, "the end of all", |rings| rings.sockets == 0);
 }
+
+#[test]
+fn after_a_kill_under_connections_a_server_starts_on_the_same_port_at_once() {
+    for _ in 0..3 {
+        let mut server = serve(&["--reactors", "2"]);
+        let address = server.address().to_string();
+        let clients = open_many(&server, "/echo", 200);
+        server.signal("KILL");
+        server.wait_exit(harness::PATIENCE);
+        let next = serve(&["--listen", &address]);
+        drop(clients);
+        let mut client = RawClient::open(&next, "/echo");
+        client.expect_echo("again");
+    }
+}

@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -20,6 +20,9 @@ const BACKLOG: i32 = 4096;
 /// Unsent bytes that the kernel holds for one connection before it takes no more: what lies there
 /// can't be dropped or shed any more. Enough to keep a link busy between two turns.
 const UNSENT_IN_KERNEL: u32 = 32 * 1024;
+
+/// How long an address that is in use is looked at again before it counts as taken.
+const LET_GO: Duration = Duration::from_secs(1);
 
 /// A listening, non-blocking socket.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl Listener {
     pub fn unix(path: &Path) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        if is_stale(path, &address)? {
+        if once_let_go(|| is_stale(path, &address))? {
             std::fs::remove_file(path)?;
         }
         socket.bind(&address)?;
@@ -110,7 +113,21 @@ impl Listener {
 /// # Errors
 /// `AddrInUse`, or whatever else binding it will meet.
 pub fn probe(address: SocketAddr) -> io::Result<()> {
-    tcp_socket(address)?.bind(&address.into())
+    once_let_go(|| tcp_socket(address)?.bind(&address.into()))
+}
+
+/// Tries again for a while where an address is in use: the kernel lets go of a ring's listeners some
+/// time after the process that had them was killed.
+fn once_let_go<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < LET_GO => {
+                std::thread::sleep(LET_GO / 50);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Says why a connection is not served, and waits for nothing, whatever kind of socket it is.
