@@ -101,6 +101,7 @@ fn more_than_all_buffers_hold_comes_at_once_and_all_of_it_is_echoed_in_order() {
         }
     }
     wait_for_rings(&server, "all to be listened to again", |rings| rings.receives() == 64);
+    assert!(server.metric("ws_driver_events_total", &[("event", "no_buffer")]) > 0.0);
 }
 
 #[test]
