@@ -38,7 +38,7 @@ impl Arena {
         self.sealed.len() + self.open.len()
     }
 
-    /// Bytes that it has room for.
+    /// Bytes that it has room for while nothing in it is sealed.
     pub fn capacity(&self) -> usize {
         self.open.capacity()
     }

@@ -290,18 +290,43 @@ impl Output {
 
     /// Forgets all: everything was written or kept.
     pub fn clear(&mut self) {
-        let is_calm = self.arena.len() < self.arena.capacity() / 4
+        let used = self.arena.len();
+        // Before it is empty again its room is not told.
+        self.arena.clear();
+        let is_calm = used < self.arena.capacity() / 4
             && self.touched.len() < self.touched.capacity().max(SEGMENTS_KEPT) / 4;
         self.calm = if is_calm { self.calm + 1 } else { 0 };
         self.touched.clear();
         self.segments.clear();
         self.frames.clear();
-        self.arena.clear();
         if self.calm >= CALM_FLUSHES {
             self.calm = 0;
             self.arena.shrink_to(ARENA_KEPT.max(self.arena.capacity() / 2));
             self.segments.shrink_to(SEGMENTS_KEPT.max(self.segments.capacity() / 2));
             self.touched.shrink_to(SEGMENTS_KEPT.max(self.touched.capacity() / 2));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_large_turn_needed_is_given_up_after_calm_ones() {
+        let mut output = Output::new();
+        let token = Token { index: 0, generation: 0 };
+        let mut turn = |bytes: usize| {
+            output.frames(token, &mut { NOWHERE }, 1, |out| out.resize(out.len() + bytes, 0));
+            output.seal();
+            output.clear();
+            output.arena.capacity()
+        };
+        let large = turn(1 << 20);
+        assert!(large >= 1 << 20 && turn(1) == large, "steady ones keep it");
+        for _ in 0..10 * CALM_FLUSHES {
+            turn(1);
+        }
+        assert_eq!(turn(1), ARENA_KEPT);
     }
 }
