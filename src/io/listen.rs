@@ -51,11 +51,12 @@ impl Listener {
     /// Binds a Unix socket, replacing a stale one that nobody listens on any more.
     ///
     /// # Errors
-    /// See bind(2) and listen(2); `AddrInUse` where someone listens or the path is no socket.
+    /// See bind(2) and listen(2); `AddrInUse` where someone listens, `AlreadyExists` where the path is
+    /// no socket.
     pub fn unix(path: &Path) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        if once_let_go(|| is_stale(path, &address))? {
+        if once_let_go(LET_GO / 5, || is_stale(path, &address))? {
             std::fs::remove_file(path)?;
         }
         socket.bind(&address)?;
@@ -113,17 +114,17 @@ impl Listener {
 /// # Errors
 /// `AddrInUse`, or whatever else binding it will meet.
 pub fn probe(address: SocketAddr) -> io::Result<()> {
-    once_let_go(|| tcp_socket(address)?.bind(&address.into()))
+    once_let_go(LET_GO / 50, || tcp_socket(address)?.bind(&address.into()))
 }
 
 /// Tries again for a while where an address is in use: the kernel lets go of a ring's listeners some
 /// time after the process that had them was killed.
-fn once_let_go<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+fn once_let_go<T>(pause: Duration, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let begun = Instant::now();
     loop {
         match attempt() {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < LET_GO => {
-                std::thread::sleep(LET_GO / 50);
+                std::thread::sleep(pause);
             }
             outcome => return outcome,
         }
@@ -153,7 +154,9 @@ fn is_stale(path: &Path, address: &SockAddr) -> io::Result<bool> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
-        Ok(found) if !found.file_type().is_socket() => return Err(io::ErrorKind::AddrInUse.into()),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         Ok(_) => {}
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -199,7 +202,7 @@ mod tests {
         drop(Listener::unix(&path).unwrap());
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "a file").unwrap();
-        assert_eq!(Listener::unix(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(Listener::unix(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         std::fs::remove_file(&path).unwrap();
     }
 }

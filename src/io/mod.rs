@@ -142,8 +142,8 @@ pub trait Driver {
     /// Sends as much as is taken of these parts, in one call, after what was gathered before.
     fn send(&mut self, token: Token, parts: &[IoSlice<'_>]) -> Sending;
 
-    /// Sends this part, at once (as a driver does that does not say otherwise) or together with others by the next `submit` or `wait` at the latest.
-    /// The driver keeps it alive for as long as that takes. If it says `Gathered`, all of it is taken
+    /// Sends this part: at once, as a driver does that does not say otherwise, or together with others
+    /// by the next `submit` or `wait` at the latest. The driver keeps it alive for as long as that takes. If it says `Gathered`, all of it is taken
     /// but for what `unsent` tells, under this ticket; until then nothing more may be sent to that
     /// connection.
     fn gather(&mut self, ticket: u32, token: Token, part: Part<'_>) -> Sending {

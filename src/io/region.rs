@@ -11,6 +11,10 @@ pub(super) struct Region {
     length: usize,
 }
 
+// SAFETY: a mapping belongs to the process, not to a thread; whoever has the region is the only one
+// of ours who reaches it.
+unsafe impl Send for Region {}
+
 impl Region {
     /// A region of that many bytes, of which a page is taken from the system when it is touched.
     ///

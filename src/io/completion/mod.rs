@@ -368,6 +368,7 @@ impl<R: Ring> Driver for CompletionDriver<R> {
                 entry.flags |= CANCELLING;
                 self.ring.push(Id::Chore, Op::Cancel(Id::Receive(token)));
                 self.counts.cancelled += 1;
+                self.has_looked = false;
             }
         }
     }

@@ -126,17 +126,16 @@ fn serving(tokens: &[Token]) -> Scripted {
     driver
 }
 
-/// Bytes that are gone when the call returns.
 /// What was asked for since the last time.
 fn asked(driver: &mut Scripted) -> Vec<Asked> {
     std::mem::take(&mut driver.ring.asked)
 }
 
-/// The driver waits, and that comes of it.
 fn part(owner: &Bytes) -> Part<'_> {
     Part::new(owner, Some(owner))
 }
 
+/// The driver waits, and that comes of it.
 fn wait(driver: &mut Scripted, answers: Vec<Completion>) {
     driver.ring.to_come.push_back(answers);
     driver.wait(None).unwrap();

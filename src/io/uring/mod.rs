@@ -173,6 +173,7 @@ impl KernelRing {
                 return Some(entry);
             }
         }
+        self.broken = Some(Broken(libc::EBUSY));
         None
     }
 
@@ -205,6 +206,7 @@ impl KernelRing {
 
     /// Has one request carried out and awaits its answer, which must come at once.
     fn await_now(&mut self, entry: squeue::Entry) -> io::Result<usize> {
+        self.is_usable()?;
         self.put_as(Name::Awaited, entry);
         self.hand_over();
         for _ in 0..PATIENCE {
@@ -219,6 +221,8 @@ impl KernelRing {
             // The completion queue was full.
             self.enter(1, Some(Duration::ZERO))?;
         }
+        // Its answer may come yet, and would be taken for the next one's.
+        self.broken = Some(Broken(libc::EBUSY));
         Err(io::ErrorKind::BrokenPipe.into())
     }
 
@@ -437,6 +441,8 @@ impl Ring for KernelRing {
 impl Drop for KernelRing {
     fn drop(&mut self) {
         self.hand_over();
+        // The last messages to them may have come to nothing.
+        self.others.iter().for_each(RingWaker::wake_by_eventfd);
         wake::end();
         seed::close(&self.ring);
     }

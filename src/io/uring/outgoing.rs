@@ -14,7 +14,8 @@ impl Outgoing {
     #[inline]
     pub fn keep(&mut self, owner: &Bytes) {
         // A turn's output, or a broadcast's frame, comes once for each of its receivers.
-        if self.held.last().is_none_or(|last| last.as_ptr() != owner.as_ptr()) {
+        let is_same = |last: &Bytes| last.as_ptr() == owner.as_ptr() && !last.is_empty();
+        if !self.held.last().is_some_and(is_same) {
             self.held.push(owner.clone());
         }
     }

@@ -44,26 +44,38 @@ struct Buffer {
     is_spent: bool,
 }
 
-impl Pool {
-    /// Registers `count` buffers, a power of two, of `size` bytes each.
+/// A ring of buffers that the kernel knows and that has none yet.
+pub struct Registered {
+    ring: Region,
+    count: u16,
+}
+
+impl Registered {
+    /// A ring of `count` buffers, a power of two.
     ///
     /// # Errors
-    /// There is no memory for them, or the kernel does not know such rings.
-    pub fn register(
-        ring: &IoUring,
-        count: u16,
-        size: usize,
-        is_incremental: bool,
-    ) -> io::Result<Self> {
+    /// There is no memory for it, or the kernel does not know such rings.
+    pub fn new(ring: &IoUring, count: u16, is_incremental: bool) -> io::Result<Self> {
         let entries = Region::new(usize::from(count) * size_of::<BufRingEntry>())?;
-        let region = Rc::new(Region::new(usize::from(count) * size)?);
         let flags = if is_incremental { INCREMENTAL } else { 0 };
         let address = entries.at(0, entries.len()).as_ptr() as u64;
         // SAFETY: `entries` has room for `count` entries and is aligned to pages, which the kernel holds
         // on to for as long as the ring has them.
         unsafe { ring.submitter().register_buf_ring_with_flags(address, count, GROUP, flags)? };
+        Ok(Registered { ring: entries, count })
+    }
+}
+
+impl Pool {
+    /// Gives the kernel buffers of `size` bytes each.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn new(registered: Registered, size: usize) -> io::Result<Self> {
+        let Registered { ring, count } = registered;
+        let region = Rc::new(Region::new(usize::from(count) * size)?);
         let buffers = vec![Buffer::default(); usize::from(count)];
-        let mut pool = Pool { ring: entries, region, size, buffers, tail: 0, lent: 0 };
+        let mut pool = Pool { ring, region, size, buffers, tail: 0, lent: 0 };
         for buffer in 0..count {
             pool.provide(buffer);
         }

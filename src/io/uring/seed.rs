@@ -11,7 +11,7 @@ use io_uring::IoUring;
 use io_uring::types::CancelBuilder;
 
 use super::outgoing::Outgoing;
-use super::pool::Pool;
+use super::pool::{Pool, Registered};
 use super::request::{self, Name, Place};
 use super::support::Support;
 use super::{KernelRing, RingWaker, wake};
@@ -53,6 +53,9 @@ pub struct Settings {
 /// A ring that is not in use yet.
 pub struct Seed {
     ring: IoUring,
+    /// Registered now: what the kernel locks in memory for it may be refused.
+    buffers: Registered,
+    size: usize,
     waker: RingWaker,
     settings: Settings,
     support: Support,
@@ -86,8 +89,10 @@ impl Seed {
     /// The descriptor limit, or memory.
     pub fn new(settings: Settings, support: Support) -> io::Result<(Self, RingWaker)> {
         let ring = make(REQUESTS, COMPLETIONS)?;
+        let (count, size) = divide(settings.buffers, support);
+        let buffers = Registered::new(&ring, count, support.is_incremental)?;
         let waker = RingWaker::new(ring.as_raw_fd())?;
-        Ok((Seed { ring, waker: waker.clone(), settings, support }, waker))
+        Ok((Seed { ring, buffers, size, waker: waker.clone(), settings, support }, waker))
     }
 
     /// The driver that accepts from these listeners, for up to `connections`. To be called by the
@@ -101,12 +106,11 @@ impl Seed {
         listeners: Vec<Listener>,
         connections: usize,
     ) -> io::Result<CompletionDriver<KernelRing>> {
-        let Seed { ring, waker, settings, support } = self;
+        let Seed { ring, buffers, size, waker, settings, support } = self;
         ring.submitter().register_enable_rings()?;
         let files = (connections + PASSING).min(settings.descriptors as usize).min(MOST_FILES);
         ring.submitter().register_files_sparse(files as u32)?;
-        let (count, size) = divide(settings.buffers, support);
-        let pool = Pool::register(&ring, count, size, support.is_incremental)?;
+        let pool = Pool::new(buffers, size)?;
         let places =
             (0..listeners.len() * waiting(listeners.len())).map(|_| Place::new()).collect();
         let mut ring = KernelRing {

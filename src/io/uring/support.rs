@@ -9,7 +9,7 @@ use std::time::Duration;
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, cqueue, opcode};
 
-use super::pool::Pool;
+use super::pool::{Pool, Registered};
 use super::request;
 use super::seed;
 use super::unsupported::{Circumstances, Unsupported};
@@ -114,7 +114,7 @@ fn unexpected(what: &str) -> io::Error {
 
 fn can_receive(is_incremental: bool, is_limited: bool) -> io::Result<()> {
     let mut trial = Trial::new()?;
-    let pool = Pool::register(&trial.ring, 16, 4096, is_incremental)?;
+    let pool = Pool::new(Registered::new(&trial.ring, 16, is_incremental)?, 4096)?;
     (&trial.peer).write_all(b"pulse")?;
     let entry = request::receive(SOCKET, is_limited);
     let completion = trial.ask(entry, Some(Duration::from_secs(1)))?;

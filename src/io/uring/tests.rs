@@ -25,7 +25,6 @@ fn ringed() -> Option<(CompletionDriver<KernelRing>, SocketAddr)> {
     Some((seed.open(Instant::now(), vec![listener], 8).unwrap(), address))
 }
 
-/// Bytes that are gone when the call returns.
 /// One more read, until there is something or the stream has ended.
 fn read(ring: &mut KernelRing, file: File, buffer: &mut [u8]) -> usize {
     loop {
