@@ -16,13 +16,14 @@ pub(super) struct Region {
 unsafe impl Send for Region {}
 
 impl Region {
-    /// A region of that many bytes, of which a page is taken from the system when it is touched.
+    /// A region of that many bytes, all of them taken from the system now: it is used from end to end,
+    /// and what it takes is to be seen at once.
     ///
     /// # Errors
     /// See mmap(2).
     pub fn new(length: usize) -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing else.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
         if start == libc::MAP_FAILED {

@@ -15,7 +15,7 @@ def a_sample(minute, kind="quiet", held=HELD):
     return {
         "minute": float(minute), "kind": kind, "held": held, "active": held, "slots": held, "wheel": held,
         "outbox": 0, "inbox": 0, "mailbox": 0, "buffers": 0,
-        "rings": 3, "requests": WAITING + held, "waiting": WAITING + held, "heap_used": 3 * MIB, "rss": 20 * MIB,
+        "rings": 3, "requests": WAITING + held, "waiting": WAITING + 3 + held, "heap_used": 3 * MIB, "rss": 20 * MIB,
         "descriptors": BASE + held, "close_wait": 0, "panics": 0,
         "accepted": held + 9 * len(EXPECTED), "cpu": 2.0 * minute,
         **{f"closed.{reason}": 9 for reason in EXPECTED}, "closed.handler_panic": 0,
@@ -129,11 +129,19 @@ class Judged(unittest.TestCase):
         quiet["active"] -= 1
         self.assert_breaks(story, "at rest only held connections")
 
-    def test_requests_that_stay_in_a_ring_fail_by_either_count(self):
-        for count in ("requests", "waiting"):
-            story = a_story()
-            story.samples[-1][count] += 1
-            self.assert_breaks(story, "no request is left")
+    def test_requests_that_stay_in_a_ring_fail_and_so_do_those_that_are_not_counted(self):
+        story = a_story()
+        story.samples[-1]["requests"] += 1
+        story.samples[-1]["waiting"] += 1
+        self.assert_breaks(story, "no request is left")
+        story = a_story()
+        story.of_kind("quiet")[3]["requests"] -= 1
+        self.assert_breaks(story, "the server counts")
+
+    def test_a_server_that_has_told_nothing_yet_is_not_blamed(self):
+        story = a_story()
+        story.samples[0]["requests"] = 0
+        self.assertEqual(broken(story), [])
 
     def test_a_server_without_rings_is_not_asked_for_requests(self):
         story = a_story()
