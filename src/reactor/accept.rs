@@ -52,12 +52,13 @@ impl Core {
     }
 
     fn refuse_at_once(&mut self, peer: Peer, refusal: Refusal) {
+        // Counted by the time the peer knows.
+        self.count_refused(refusal.reason);
         let mut bytes = Vec::new();
         if !self.speaks_tls(peer) {
             self.answer_to(refusal).write(&mut bytes, false);
         }
         self.driver.refuse(&bytes);
-        self.count_refused(refusal.reason);
     }
 
     pub fn count_refused(&mut self, reason: RefusedReason) {
