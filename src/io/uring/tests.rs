@@ -100,3 +100,22 @@ fn what_is_there_is_received_without_a_buffer_of_the_pool_and_without_waiting() 
     assert_eq!(read(ring, file, &mut buffer), 0);
     assert_eq!(ring.counts().buffers_lent, 0);
 }
+
+/// Else the reactor would sleep on its mail: who has woken it once does not do so again before it has
+/// read it.
+#[test]
+fn who_wakes_a_reactor_during_a_look_has_woken_it_from_its_next_wait() {
+    let Some((mut driver, _)) = ringed() else { return };
+    let ring = driver.ring();
+    let waker = ring.waker.clone();
+    ring.wait(Some(Duration::ZERO)).unwrap();
+    assert!(ring.reap().is_none() && !ring.is_woken);
+    waker.wake_by_eventfd();
+    ring.look();
+    assert!(ring.reap().is_none() && ring.is_woken, "nothing but the wake was there");
+    ring.wait(None).unwrap();
+    assert!(ring.reap().is_none() && !ring.is_woken, "it did not wait, and waits the next time");
+    ring.waker.wake();
+    ring.wait(None).unwrap();
+    assert!(ring.reap().is_none() && !ring.is_woken, "nor where it has woken itself");
+}
