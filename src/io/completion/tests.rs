@@ -248,8 +248,10 @@ fn who_found_no_buffer_is_asked_for_in_order_and_before_a_greedy_peer_whose_shar
     driver.receive(B, true);
     wait(&mut driver, vec![]);
     assert_eq!(asked(&mut driver), [Asked::Receive(C), Asked::Receive(B), Asked::Receive(A)]);
-    wait(&mut driver, vec![]);
+    wait(&mut driver, vec![bytes(B, b"all", true), starved(B), starved(C)]);
     assert_eq!(asked(&mut driver), []);
+    wait(&mut driver, vec![]);
+    assert_eq!(asked(&mut driver), [Asked::Receive(C), Asked::Receive(B)], "B emptied them");
 }
 
 #[test]
@@ -360,9 +362,8 @@ fn a_look_waits_again_for_a_receive_that_was_just_being_cancelled() {
 #[test]
 fn a_look_reads_though_no_buffer_is_left() {
     let mut driver = serving(&[A]);
-    let starved = || failed_receive(A, libc::ENOBUFS);
     wait(&mut driver, vec![]);
-    driver.ring.to_come.push_back(vec![starved()]);
+    driver.ring.to_come.push_back(vec![failed_receive(A, libc::ENOBUFS)]);
     driver.ring.received.extend([b"here".to_vec(), vec![]]);
     assert_eq!([look(&mut driver, A), look(&mut driver, A)], ["0 here", "0 Finished"]);
     wait(&mut driver, vec![]);
